@@ -1,0 +1,47 @@
+"""handlerproof: test SageMaker inference handlers offline, in a sandboxed worker each.
+
+Glossary: a *spec* is what is asked; a *package* holds a model and the code of its *handler*; a
+*sample* is one request; a *call* is one execution of one function in a *worker*; a *check* judges;
+an *outcome* is the verdict of a call; a *result* is the record of a test; a *timeout* is a duration
+in a spec, a *deadline* an instant in the runtime; a *session* is one worker from start to end.
+"""
+
+from harness.configuration import RuntimeTestingConfiguration
+from harness.errors import (
+    HandlerEnvironmentError,
+    HarnessError,
+    IsolationUnavailableError,
+    PackageError,
+    PayloadError,
+    SpecError,
+)
+from harness.results import (
+    CompatibilityTestResult,
+    EndToEndTestResult,
+    FunctionTestResult,
+    InferenceTestResult,
+    Outcome,
+    ResponseSummary,
+)
+from harness.specs import InferenceHandlerSpec, InferenceTestSample, Limits
+from harness.tester import RuntimeTester
+
+__all__ = [
+    "CompatibilityTestResult",
+    "EndToEndTestResult",
+    "FunctionTestResult",
+    "HandlerEnvironmentError",
+    "HarnessError",
+    "InferenceHandlerSpec",
+    "InferenceTestResult",
+    "InferenceTestSample",
+    "IsolationUnavailableError",
+    "Limits",
+    "Outcome",
+    "PackageError",
+    "PayloadError",
+    "ResponseSummary",
+    "RuntimeTester",
+    "RuntimeTestingConfiguration",
+    "SpecError",
+]

@@ -1,0 +1,1 @@
+"""Things on disk: the run directory, model packages, payload samples. Only read outside it."""

@@ -1,0 +1,117 @@
+"""The parameters of a call: from what a user gives to the positional arguments on the wire."""
+
+import base64
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cloudpickle
+
+from harness.errors import SpecError
+from worker.protocol import Argument
+
+# The contract's names for each position, beside which the handler's own names are understood.
+NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "model_fn": (("model_dir",),),
+    "input_fn": (("request_body", "body"), ("content_type", "request_content_type")),
+    "predict_fn": (("input_object", "input_data"), ("model", "model_artifacts")),
+    "output_fn": (("prediction", "predictions"), ("accept", "accept_type")),
+}
+
+
+def positions(function: str, given: Mapping[str, Any], own: Sequence[str]) -> list[Any]:
+    """Put parameters given by name into the order of the serving stack's call.
+
+    `own` are the parameter names of the handler's own function. Raises SpecError for an unknown
+    name, for one that is missing and for two that mean the same position.
+    """
+    expected = NAMES[function]
+    values: dict[int, Any] = {}
+    for name, value in given.items():
+        place = _place(function, name, own)
+        if place in values:
+            raise SpecError(f"test_params: {name!r} and another name give parameter {place + 1}")
+        values[place] = value
+    missing = [expected[place][0] for place in range(len(expected)) if place not in values]
+    if missing:
+        raise SpecError(f"test_params: {function} needs {', '.join(missing)} as well")
+    return [values[place] for place in range(len(expected))]
+
+
+def body_argument(body: bytes, content_type: str | None) -> Argument:
+    """Send a request's body, which the worker decodes by the serving stack's rule."""
+    return Argument(kind="body", data=_base64(body), content_type=content_type)
+
+
+def accept_argument(accept: str | None) -> Argument:
+    """Send an accept type, of which the worker makes what the serving stack does."""
+    return Argument(kind="accept", accept=accept)
+
+
+def kept_argument(call_id: str) -> Argument:
+    """Point to the value that an earlier call returned."""
+    return Argument(kind="kept", id=call_id)
+
+
+def plain_argument(value: Any) -> Argument:
+    """Send a value as JSON where that gives back the same value, else as a cloudpickle."""
+    if isinstance(value, bytes):
+        return Argument(kind="bytes", data=_base64(value))
+    if is_json(value):
+        return Argument(kind="json", json=value)
+    try:
+        data = cloudpickle.dumps(value)
+    except Exception as error:
+        raise SpecError(
+            f"a parameter of type {type(value).__name__} cannot be sent to the worker: {error}"
+        ) from error
+    return Argument(kind="pickle", data=_base64(data))
+
+
+def is_json(value: Any) -> bool:
+    """Say whether a value survives JSON unchanged: exact types, str keys, finite numbers."""
+    if value is None or type(value) in (bool, str):
+        return not isinstance(value, str) or _is_unicode(value)
+    if type(value) is int:
+        return abs(value) < 2**63
+    if type(value) is float:
+        return math.isfinite(value)
+    try:
+        if type(value) is list:
+            return all(is_json(item) for item in value)
+        if type(value) is dict:
+            return all(type(key) is str and is_json(item) for key, item in value.items())
+    except RecursionError:
+        return False
+    return False
+
+
+def shown(value: Any) -> Any:
+    """Show a parameter in a result: as it is when it is small JSON, else by its type."""
+    if is_json(value) and len(json.dumps(value)) <= 500:
+        return value
+    return f"<{type(value).__name__}>"
+
+
+def _place(function: str, name: str, own: Sequence[str]) -> int:
+    expected = NAMES[function]
+    for place, names in enumerate(expected):
+        if name in names:
+            return place
+    if name in own[: len(expected)]:
+        return own.index(name)
+    known = sorted({*own[: len(expected)], *(names[0] for names in expected)})
+    raise SpecError(f"test_params: {function} has no parameter {name!r}; it takes {known}")
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,149 @@
+"""Run a handler through its requests: the model once, then input, predict, output for each.
+
+One request for each sample and accept type, as a server would do them. What failed is recorded
+against the function that failed; what came after it in the same request is not called.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+from harness.checks import arguments
+from harness.checks.live import LiveHandler
+from harness.results import FunctionTestResult, Outcome
+from harness.specs import InferenceHandlerSpec, InferenceTestSample
+
+STAGES = ("input_fn", "predict_fn", "output_fn")
+SWITCH = {
+    "model_fn": "validate_model_loading",
+    "input_fn": "validate_input_processing",
+    "predict_fn": "validate_prediction",
+    "output_fn": "validate_output_formatting",
+}
+ANSWERED = (Outcome.passed, Outcome.raised, Outcome.failed)
+
+
+@dataclass
+class Request:
+    """One request: its sample and accept type, the ids of its calls, or why it was not made."""
+
+    sample: InferenceTestSample
+    accept: str | None
+    calls: dict[str, str] = field(default_factory=dict)
+    skip_reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What was called: the model's call and every request, with seconds for all of it."""
+
+    model: str | None
+    requests: tuple[Request, ...]
+    elapsed_s: float
+
+
+def run(
+    live: LiveHandler, spec: InferenceHandlerSpec, samples: tuple[InferenceTestSample, ...]
+) -> Flow:
+    """Call everything that the spec asks for. What a handler does is in the rows of `live`."""
+    start = time.monotonic()
+    stages = _stages(spec)
+    if stages is None:
+        return Flow(None, (), 0.0)
+    requests = [
+        Request(sample, accept) for sample in samples for accept in accept_types(spec, sample)
+    ]
+    model = live.model_call()
+    live.settle()
+    if live.row(model).success:
+        _Requests(live, stages, model).make_all(requests)
+    else:
+        reason = f"model_fn {describe(live.row(model))}"
+        for request in requests:
+            request.skip_reason = reason
+    return Flow(model, tuple(requests), time.monotonic() - start)
+
+
+def accept_types(spec: InferenceHandlerSpec, sample: InferenceTestSample) -> tuple[str | None, ...]:
+    """List the accept types that a sample is asked with."""
+    own = sample.accept_types
+    return tuple(spec.supported_accept_types if own is None else own)
+
+
+def describe(row: FunctionTestResult) -> str:
+    """Say in a few words how a function failed, for the rows that it made impossible."""
+    return row.outcome.value.replace("_", " ")
+
+
+def _stages(spec: InferenceHandlerSpec) -> tuple[str, ...] | None:
+    """Give the stages to run: up to the last one that is asked for; None when nothing is."""
+    if spec.validate_end_to_end:
+        return STAGES
+    wanted = [name for name in ("model_fn", *STAGES) if getattr(spec, SWITCH[name])]
+    if not wanted:
+        return None
+    return STAGES[: STAGES.index(wanted[-1]) + 1] if wanted[-1] in STAGES else ()
+
+
+class _Requests:
+    """Makes the requests on one handler, and brings it back after a worker was lost."""
+
+    def __init__(self, live: LiveHandler, stages: tuple[str, ...], model: str) -> None:
+        self._live = live
+        self._stages = stages
+        self._model = model
+        self._hopeless: dict[str, str] = {}
+
+    def make_all(self, requests: list[Request]) -> None:
+        for request in requests:
+            request.skip_reason = self._obstacle(request)
+            if request.skip_reason is None:
+                self._make(request)
+                self._live.settle()
+
+    def _obstacle(self, request: Request) -> str | None:
+        """Say why a request cannot be made, or bring the handler back and say None."""
+        if request.sample.sample_name in self._hopeless:
+            return self._hopeless[request.sample.sample_name]
+        if self._live.running:
+            return None
+        again = self._live.model_call()
+        row = self._live.row(again)
+        if not row.success:
+            return f"the handler could not be loaded again: {row.error_message}"
+        self._model = again
+        return None
+
+    def _make(self, request: Request) -> None:
+        for stage in self._stages:
+            call = self._call(stage, request)
+            request.calls[stage] = call
+            row = self._live.row(call)
+            if not row.success:
+                self._remember_hopeless(request, stage, row)
+                break
+        self._live.forget(list(request.calls.values()))
+
+    def _call(self, stage: str, request: Request) -> str:
+        sample, live = request.sample, self._live
+        if stage == "input_fn":
+            return live.input_call(sample.request_body, sample.content_type, sample.sample_name)
+        if stage == "predict_fn":
+            given = [arguments.kept_argument(request.calls["input_fn"])]
+            given.append(arguments.kept_argument(self._model))
+            return live.call(
+                stage, given, sample_name=sample.sample_name, content_type=sample.content_type
+            )
+        return live.output_call(
+            arguments.kept_argument(request.calls["predict_fn"]),
+            request.accept,
+            sample_name=sample.sample_name,
+            content_type=sample.content_type,
+        )
+
+    def _remember_hopeless(self, request: Request, stage: str, row: FunctionTestResult) -> None:
+        """Do not hang or crash again on a sample before the accept type has been looked at."""
+        if stage != "output_fn" and row.outcome not in ANSWERED:
+            name = request.sample.sample_name
+            self._hopeless[name] = (
+                f"{stage} {describe(row)} on this sample with another accept type"
+            )

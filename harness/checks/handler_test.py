@@ -1,0 +1,27 @@
+"""One handler, tested whole: the street from a spec to its result."""
+
+from pathlib import Path
+
+from harness.artifacts.workspace import RunDirectory
+from harness.checks import assembly, flow
+from harness.checks.live import Listener, opened
+from harness.checks.samples import collect
+from harness.results import InferenceTestResult
+from harness.specs import InferenceHandlerSpec
+
+
+def run(
+    spec: InferenceHandlerSpec, workspace: Path | None, on_row: Listener | None = None
+) -> InferenceTestResult:
+    """Test a handler: each function, and every sample with every accept type.
+
+    Whatever the handler does is in the result; `on_row` is told of each call. Raises SpecError,
+    PackageError or PayloadError for input that makes no sense, HandlerEnvironmentError when no
+    worker can be started.
+    """
+    with RunDirectory(workspace) as directory:
+        samples = collect(spec, directory)
+        with opened(spec, directory, on_row) as live:
+            called = flow.run(live, spec, samples.chosen)
+            live.close()
+            return assembly.assemble(spec, live, samples, called)

@@ -1,0 +1,308 @@
+"""A handler under test, live in its worker: every call of every test goes through here.
+
+One worker at a time. A worker that broke a limit is gone with its values; the next model_fn or
+input_fn finds a fresh one.
+"""
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import worker.protocol as protocol
+from harness.artifacts.package import Package, open_package
+from harness.artifacts.workspace import RunDirectory
+from harness.checks import arguments, validation, verdict
+from harness.errors import SpecError
+from harness.results import (
+    EnvironmentSummary,
+    FunctionTestResult,
+    IsolationSummary,
+    ResponseSummary,
+)
+from harness.runtime import isolation
+from harness.runtime.launch import Launcher
+from harness.runtime.session import Answer, Ending, Session
+from harness.specs import InferenceHandlerSpec
+
+Listener = Callable[[FunctionTestResult], None]
+
+
+class LiveHandler:
+    """A handler whose four functions can be called one by one, in any order.
+
+    Each call gives a FunctionTestResult; the value itself stays in the worker, and is handed on by
+    giving that result as a parameter. A parameter that is left out is the latest value. Others
+    cross as JSON, and as a cloudpickle where JSON cannot carry them.
+    """
+
+    def __init__(
+        self,
+        spec: InferenceHandlerSpec,
+        package: Package,
+        launcher: Launcher,
+        on_row: Listener | None = None,
+    ) -> None:
+        self.spec = spec
+        self.package = package
+        self.warnings: list[str] = list(package.warnings)
+        self.isolation: IsolationSummary | None = None
+        self.environment: EnvironmentSummary | None = None
+        self._launcher = launcher
+        self._on_row = on_row or (lambda row: None)
+        self._limits = spec.effective_limits
+        self._session: Session | None = None
+        self._functions: dict[str, protocol.Function] = {}
+        self._rows: dict[str, FunctionTestResult] = {}
+        self._responses: dict[str, ResponseSummary] = {}
+        self._latest: dict[str, str] = {}
+        self._last_id: str | None = None
+
+    # ------------------------------------------------------------ the four functions
+
+    def model_fn(self, model_dir: str | None = None) -> FunctionTestResult:
+        """Call model_fn, by default with the package's model directory."""
+        return self.row(self.model_call(model_dir))
+
+    def input_fn(
+        self, request_body: str | bytes, content_type: str | None = None
+    ) -> FunctionTestResult:
+        """Call input_fn with a request's body, decoded as the serving stack decodes it."""
+        return self.row(self.input_call(request_body, content_type))
+
+    def predict_fn(self, input_object: Any = ..., model: Any = ...) -> FunctionTestResult:
+        """Call predict_fn, by default with the latest input and the latest model."""
+        given = [self._argument(input_object, "input_fn"), self._argument(model, "model_fn")]
+        return self.row(self.call("predict_fn", given))
+
+    def output_fn(self, prediction: Any = ..., accept: str | None = None) -> FunctionTestResult:
+        """Call output_fn, by default with the latest prediction."""
+        return self.row(self.output_call(self._argument(prediction, "predict_fn"), accept))
+
+    def function(self, name: str, parameters: Mapping[str, Any]) -> FunctionTestResult:
+        """Call one function with parameters by the contract's names or the handler's own.
+
+        They are put into the order of the serving stack, which calls by position. Raises SpecError
+        for a function or a parameter that there is not, or that is missing.
+        """
+        if name not in arguments.NAMES:
+            known = ", ".join(arguments.NAMES)
+            raise SpecError(f"there is no function {name!r}; a handler has {known}")
+        self._ensure_loaded()
+        described = self._functions.get(name)
+        given = arguments.positions(name, parameters, (described and described.parameters) or [])
+        called: FunctionTestResult = getattr(self, name)(*given)
+        return called.model_copy(
+            update={
+                "input_parameters": {
+                    key: arguments.shown(value) for key, value in parameters.items()
+                }
+            }
+        )
+
+    # ------------------------------------------------------------ one call
+
+    def model_call(self, model_dir: str | None = None) -> str:
+        """Call model_fn; give the id of its row."""
+        folder = model_dir or str(self.package.model_dir)
+        given = [protocol.Argument(kind="json", json=folder)]
+        return self.call("model_fn", given, input_parameters={"model_dir": folder})
+
+    def input_call(
+        self, body: str | bytes, content_type: str | None, sample_name: str | None = None
+    ) -> str:
+        """Call input_fn; give the id of its row."""
+        data = body.encode("utf-8") if isinstance(body, str) else body
+        return self.call(
+            "input_fn",
+            [
+                arguments.body_argument(data, content_type),
+                arguments.plain_argument(content_type),
+            ],
+            body_bytes=len(data),
+            sample_name=sample_name,
+            content_type=content_type,
+            input_parameters={"content_type": content_type, "body_bytes": len(data)},
+        )
+
+    def output_call(self, prediction: protocol.Argument, accept: str | None, **fields: Any) -> str:
+        """Call output_fn; give the id of its row."""
+        given = [prediction, arguments.accept_argument(accept)]
+        return self.call(
+            "output_fn",
+            given,
+            accept_type=accept,
+            input_parameters={"accept": accept},
+            **fields,
+        )
+
+    def call(
+        self, function: str, given: list[protocol.Argument], *, body_bytes: int = 0, **fields: Any
+    ) -> str:
+        """Call one function under its limits; give the id under which `row` has what came of it.
+
+        Starts a worker and loads the handler when there is none. A load that fails is the row of
+        the function that needed it.
+        """
+        name = secrets.token_hex(8)
+        failed = self._ensure_loaded()
+        if failed is not None:
+            self._record(name, function, failed, "import", fields)
+            return name
+        assert self._session is not None
+        answer = self._session.request(
+            protocol.Call(
+                id=name,
+                function=function,  # type: ignore[arg-type]
+                arguments=given,
+                content_type=fields.get("content_type"),
+                accept=fields.get("accept_type"),
+                body_bytes=body_bytes,
+            ),
+            self._limits.timeout_seconds or 0.0,
+        )
+        if answer.late:
+            self._lose(answer.ending)
+            reason = "the worker was lost after the call before this one had answered"
+            self._rows[name] = verdict.skipped(function, reason, **fields)
+        else:
+            self._record(name, function, answer, "call", fields)
+        return name
+
+    def row(self, name: str) -> FunctionTestResult:
+        """Give the row of a call, amended by what was found out later."""
+        return self._rows[name]
+
+    def response(self, name: str) -> ResponseSummary | None:
+        """Give the response that the container makes of what an output_fn returned."""
+        return self._responses.get(name)
+
+    def defines(self, function: str) -> bool:
+        """Say whether the loaded handler defines a function, rather than leave it to a default."""
+        found = self._functions.get(function)
+        return found is None or found.defined
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a worker that holds the values of the calls so far."""
+        return self._session is not None
+
+    def settle(self) -> None:
+        """Look for what the worker did after its last answer, and blame the call before it."""
+        if self._session is not None:
+            ending = self._session.settle()
+            if ending is not None:
+                self._lose(ending)
+
+    def forget(self, names: list[str]) -> None:
+        """Let the worker free the values of these calls."""
+        if self._session is not None:
+            self._session.release(names)
+
+    def close(self) -> None:
+        """End the worker; what it left behind becomes a warning."""
+        if self._session is None:
+            return
+        session, self._session = self._session, None
+        ending = session.close()
+        if ending.cause != "closed":
+            self._amend(ending)
+        elif ending.exit_code != 0:
+            self.warnings.append(f"at the worker's exit: {ending.detail}{verdict.how(ending)}")
+        self._warn_of_leftovers(session, ending)
+
+    # ------------------------------------------------------------ the worker behind it
+
+    def _ensure_loaded(self) -> Answer | None:
+        """Have a worker with the handler loaded; give the answer of a load that failed."""
+        if self._session is not None:
+            return None
+        session = self._launcher.start()
+        self.isolation = isolation.in_force(self._limits, subreaper=session.subreaper)
+        assert session.ready is not None
+        self.environment = self._launcher.interpreter.summary(session.ready.python)
+        answer = self._launcher.load(session, secrets.token_hex(8))
+        if isinstance(answer.reply, protocol.Loaded):
+            self._session = session
+            self._functions = {item.name: item for item in answer.reply.functions}
+            return None
+        session.close()
+        return answer
+
+    def _record(
+        self, name: str, function: str, answer: Answer, phase: Any, fields: dict[str, Any]
+    ) -> None:
+        verdict_fields = verdict.judge(answer, self._limits, phase=phase, function=function)
+        value = verdict_fields.get("output_data")
+        details = validation.validate(function, value) if value is not None else {}
+        if not self.defines(function):
+            details["default"] = True
+        row = FunctionTestResult(
+            function_name=function,  # type: ignore[arg-type]
+            **{"validation_details": details, **fields, **verdict_fields},
+        )
+        self._rows[name] = row
+        self._last_id = name
+        self._on_row(row)
+        response = verdict.response_of(answer.reply)
+        if response is not None:
+            self._responses[name] = response
+        if isinstance(answer.reply, protocol.Returned):
+            self._latest[function] = name
+        if answer.ending is not None or getattr(answer.reply, "fatal", False):
+            self._drop(answer.ending)
+
+    def _lose(self, ending: Ending | None) -> None:
+        """The worker did something after its last answer: that call is to blame."""
+        if ending is not None:
+            self._amend(ending)
+        self._drop(ending)
+
+    def _amend(self, ending: Ending) -> None:
+        if self._last_id is not None:
+            self._rows[self._last_id] = verdict.late(self._rows[self._last_id], ending)
+            self._responses.pop(self._last_id, None)
+
+    def _drop(self, ending: Ending | None) -> None:
+        """Give up the worker and every value in it."""
+        session, self._session = self._session, None
+        self._latest.clear()
+        if session is not None:
+            ending = ending or session.close()
+            self._warn_of_leftovers(session, ending)
+
+    def _warn_of_leftovers(self, session: Session, ending: Ending) -> None:
+        if ending.swept:
+            self.warnings.append(f"{ending.swept} processes that the handler left were ended")
+        if ending.left:
+            self.warnings.append(f"{ending.left} processes of the handler could not be ended")
+        if session.late_log_bytes:
+            self.warnings.append(
+                f"{session.late_log_bytes} bytes were written to the log between calls"
+            )
+
+    def _argument(self, value: Any, source: str) -> protocol.Argument:
+        if value is ...:
+            if source not in self._latest:
+                raise SpecError(f"there is no value of {source}; call it first, or give one")
+            return arguments.kept_argument(self._latest[source])
+        for name, row in self._rows.items():
+            if row is value:
+                return arguments.kept_argument(name)
+        return arguments.plain_argument(value)
+
+
+@contextmanager
+def opened(
+    spec: InferenceHandlerSpec, run: RunDirectory, on_row: Listener | None = None
+) -> Iterator[LiveHandler]:
+    """Unpack a handler's package into a run directory and give it live; end its worker after.
+
+    Raises PackageError or SpecError before any code of the handler ran.
+    """
+    package = open_package(spec, run)
+    handler = LiveHandler(spec, package, Launcher(spec, package, run.path), on_row)
+    try:
+        yield handler
+    finally:
+        handler.close()

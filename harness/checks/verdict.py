@@ -1,0 +1,215 @@
+"""From what happened in a worker to an outcome: the only place where a verdict is made.
+
+The evidence comes from `harness.runtime.session`. When two things apply, how the worker ended wins
+over what was in progress, and a limit that was passed wins over the deadline.
+"""
+
+import errno
+import signal
+from typing import Any
+
+import worker.protocol as protocol
+from harness.results import (
+    CauseSummary,
+    FailureSummary,
+    FrameSummary,
+    FunctionTestResult,
+    Outcome,
+    Phase,
+    ResponseSummary,
+    SignalSummary,
+    ValueSummary,
+)
+from harness.runtime.session import Answer, Ending
+from harness.specs import Limits
+
+MIB = 1024 * 1024
+BY_CAUSE = {
+    "timeout": Outcome.timed_out,
+    "memory": Outcome.memory_exceeded,
+    "processes": Outcome.processes_exceeded,
+    "log": Outcome.output_exceeded,
+    "reply": Outcome.output_exceeded,
+    "protocol": Outcome.protocol_violated,
+    "supervisor": Outcome.crashed,
+}
+NO_SPACE = (errno.EFBIG, errno.ENOSPC)
+
+
+def judge(answer: Answer, limits: Limits, *, phase: Phase, function: str) -> dict[str, Any]:
+    """Give the fields of a FunctionTestResult that follow from the answer alone."""
+    fields: dict[str, Any] = {
+        "phase": phase,
+        "execution_time": _seconds(answer),
+        "peak_memory_bytes": answer.peak_memory_bytes,
+        "peak_memory_source": answer.peak_memory_source,
+        "log": answer.log,
+    }
+    if answer.ending is not None:
+        return fields | _judge_ending(answer, answer.ending, limits, function)
+    reply = answer.reply
+    if isinstance(reply, protocol.Raised):
+        return fields | _judge_raised(reply, limits, phase)
+    if isinstance(reply, protocol.Refused):
+        return fields | {"outcome": Outcome.failed, "error_message": reply.reason}
+    if isinstance(reply, protocol.Returned):
+        return fields | _judge_returned(reply, limits)
+    return fields | {"outcome": Outcome.passed}
+
+
+def outcome_of(ending: Ending) -> Outcome:
+    """Give the outcome for a worker that ended before it answered."""
+    if ending.cause in BY_CAUSE:
+        return BY_CAUSE[ending.cause]
+    if ending.signal == signal.SIGXFSZ:
+        return Outcome.disk_exceeded
+    return Outcome.exited if ending.signal is None else Outcome.crashed
+
+
+def response_of(reply: object) -> ResponseSummary | None:
+    """Give the response that the container makes of a returned value, where there is one."""
+    response = getattr(reply, "response", None)
+    if response is None:
+        return None
+    return ResponseSummary(**protocol.plain(response))  # type: ignore[arg-type]
+
+
+def late(row: FunctionTestResult, ending: Ending) -> FunctionTestResult:
+    """Amend a row whose call had answered, when its worker then broke the protocol or died."""
+    outcome = outcome_of(ending)
+    return row.model_copy(
+        update={
+            "outcome": outcome,
+            "error_message": f"{row.function_name} answered, and then: {ending.detail}"
+            + how(ending),
+            "exit_code": None if ending.signal is not None else ending.exit_code,
+            "signal": signal_of(ending),
+        }
+    )
+
+
+def skipped(function: str, reason: str, **fields: Any) -> FunctionTestResult:
+    """Give the row of a function that was not called."""
+    return FunctionTestResult(
+        function_name=function,  # type: ignore[arg-type]
+        outcome=Outcome.skipped,
+        execution_time=0.0,
+        skip_reason=reason,
+        **fields,
+    )
+
+
+def signal_of(ending: Ending) -> SignalSummary | None:
+    """Name the signal that ended a worker."""
+    if ending.signal is None:
+        return None
+    try:
+        name = signal.Signals(ending.signal).name
+    except ValueError:
+        name = f"signal {ending.signal}"
+    return SignalSummary(number=ending.signal, name=name)
+
+
+def _seconds(answer: Answer) -> float:
+    """Take the worker's own measure, which a forged reply cannot make longer than ours."""
+    measured = getattr(answer.reply, "elapsed_s", None)
+    return answer.elapsed_s if measured is None else min(measured, answer.elapsed_s)
+
+
+def _judge_ending(answer: Answer, ending: Ending, limits: Limits, function: str) -> dict[str, Any]:
+    ours = ending.cause in ("timeout", "memory", "processes", "log", "reply", "protocol")
+    return {
+        "outcome": outcome_of(ending),
+        "error_message": _explain(answer, ending, limits, function),
+        # After a kill of ours the wait status says nothing of the handler.
+        "exit_code": None if ours else ending.exit_code,
+        "signal": None if ours else signal_of(ending),
+    }
+
+
+def _explain(answer: Answer, ending: Ending, limits: Limits, function: str) -> str:
+    if ending.cause == "timeout":
+        return (
+            f"{function} timed out after {answer.elapsed_s:.1f} s; its process tree was ended. "
+            "Make it faster, or raise the timeout"
+        )
+    if ending.cause == "memory":
+        used = (ending.peak_memory_bytes or 0) / MIB
+        return (
+            f"worker killed at {used:.0f} MiB (limit {limits.memory_limit_mb:g} MiB) "
+            f"during {function}"
+        )
+    if ending.cause == "processes":
+        return (
+            f"worker killed during {function}: it had {ending.detail} (limit "
+            f"{limits.max_processes})"
+        )
+    if ending.cause in ("log", "reply"):
+        return f"worker killed during {function}: {ending.detail}"
+    if ending.cause == "protocol":
+        return f"{function} disturbed the channel to the tester: {ending.detail}"
+    return f"{ending.detail} during {function}{how(ending)}"
+
+
+def how(ending: Ending) -> str:
+    """Say in brackets how a worker ended: its signal or its exit code."""
+    found = signal_of(ending)
+    if found is not None:
+        return f" ({found.name}, signal {found.number})"
+    return f" (exit code {ending.exit_code})" if ending.exit_code is not None else ""
+
+
+def _judge_raised(reply: protocol.Raised, limits: Limits, phase: Phase) -> dict[str, Any]:
+    failure = reply.failure
+    outcome = Outcome.not_started if phase == "import" else Outcome.raised
+    full = any(f"[Errno {number}]" in failure.message for number in NO_SPACE)
+    if failure.type == "OSError" and full and limits.max_file_bytes is not None:
+        outcome = Outcome.disk_exceeded
+    return {
+        "outcome": outcome,
+        "error_message": f"{failure.type}: {failure.message}" if failure.message else failure.type,
+        "failure": summarize(failure),
+    }
+
+
+def summarize(failure: protocol.Failure) -> FailureSummary:
+    """Turn an exception as it came over the wire into its record."""
+    return FailureSummary(
+        type=failure.type,
+        module=failure.module,
+        message=failure.message,
+        traceback=failure.traceback,
+        frames=[
+            FrameSummary(
+                file=frame.file,
+                line=frame.line,
+                function=frame.function,
+                code=frame.code,
+                in_handler=frame.in_handler,
+            )
+            for frame in failure.frames
+        ],
+        causes=[
+            CauseSummary(relation=cause.relation, type=cause.type, message=cause.message)
+            for cause in failure.causes
+        ],
+    )
+
+
+def _judge_returned(reply: protocol.Returned, limits: Limits) -> dict[str, Any]:
+    value = ValueSummary(**protocol.plain(reply.value))  # type: ignore[arg-type]
+    fields: dict[str, Any] = {"output_data": value, "output_type": value.type}
+    if reply.oversize_bytes is not None:
+        return fields | {
+            "outcome": Outcome.output_exceeded,
+            "error_message": f"a response of {reply.oversize_bytes} bytes (limit "
+            f"{limits.max_response_bytes})",
+        }
+    response = reply.response
+    if response is not None and (response.status is None or not 200 <= response.status < 300):
+        return fields | {
+            "outcome": Outcome.failed,
+            "error_message": f"the returned {value.type} could not be sent: the container answers "
+            f"{response.status}: {response.reason}",
+        }
+    return fields | {"outcome": Outcome.passed}

@@ -1,0 +1,56 @@
+"""The `handlerproof` command itself: its help, its version, and what each failure exits with."""
+
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from harness.cli.run import run
+from harness.errors import (
+    HandlerEnvironmentError,
+    HarnessError,
+    IsolationUnavailableError,
+    SpecError,
+)
+
+PASSED, FAILED, USAGE, OUR_ERROR, UNAVAILABLE, NOTHING, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+
+
+class _Command(click.Group):
+    """A group whose errors are one sentence and an exit code, never a traceback of ours."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SpecError as error:
+            _leave(str(error), USAGE)
+        except (HandlerEnvironmentError, IsolationUnavailableError) as error:
+            _leave(str(error), UNAVAILABLE)
+        except KeyboardInterrupt:
+            _leave("interrupted", INTERRUPTED)
+        except (HarnessError, OSError) as error:
+            _leave(str(error), OUR_ERROR)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception:
+            traceback.print_exc()
+            _leave("this is an error of handlerproof itself; please report it", OUR_ERROR)
+
+
+@click.group(cls=_Command, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="handlerproof")
+def main() -> None:
+    """Test SageMaker inference handlers offline, each in a sandboxed worker process.
+
+    Exit codes: 0 all passed, 1 a handler failed, 2 usage or a spec that makes no sense, 3 an error
+    of handlerproof itself, 4 the environment or isolation could not be had, 130 interrupted.
+    """
+
+
+main.add_command(run)
+
+
+def _leave(message: str, code: int) -> None:
+    click.echo(f"handlerproof: {message}", err=True)
+    sys.exit(code)

@@ -1,0 +1,98 @@
+"""`handlerproof run`: test one handler."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from harness.cli import spec_file
+from harness.cli.progress import progress
+from harness.errors import SpecError
+from harness.reports import console
+from harness.results import InferenceTestResult
+from harness.specs import InferenceHandlerSpec, parse_memory
+from harness.tester import RuntimeTester
+
+EXAMPLES = """\b
+Examples:
+  handlerproof run model.tar.gz --payloads payloads/
+  handlerproof run build/model --payloads payloads/ --timeout 20 --memory 512M
+  handlerproof run model.tar.gz --payloads rows.csv --accept text/csv --env LOG_LEVEL=debug
+  handlerproof run --spec churn.toml --format json > result.json
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("package", required=False, type=click.Path(path_type=Path))
+@click.option("--payloads", metavar="PATH", help="Directory, file or payload.tar.gz of samples.")
+@click.option("--spec", "spec_path", type=click.Path(path_type=Path), metavar="FILE",
+              help="A JSON or TOML spec; other options override its fields.")  # fmt: skip
+@click.option("--timeout", type=float, metavar="SECONDS", help="For each call (default 300).")
+@click.option("--memory", metavar="SIZE", help="Limit of the whole process tree, such as 512M.")
+@click.option(
+    "--env", "variables", multiple=True, metavar="K=V", help="A variable for the handler."
+)
+@click.option("--python", metavar="PATH", help="The handler's interpreter (default: this one).")
+@click.option("--entry-point", metavar="NAME", help="The handler's file or module in code/.")
+@click.option("--accept", multiple=True, metavar="TYPE", help="Accept type to ask for; repeatable.")
+@click.option("--content-type", multiple=True, metavar="TYPE",
+              help="Run only samples of this type; repeatable.")  # fmt: skip
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",
+              show_default=True, help="What to print on standard output.")  # fmt: skip
+@click.option("--output", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write the result as JSON to this file as well.")  # fmt: skip
+def run(form: str, output: Path | None, **options: Any) -> None:
+    """Test one handler: a PACKAGE (model.tar.gz, or a directory laid out as one) or a --spec."""
+    spec = InferenceHandlerSpec.model_validate(_fields(options))
+    if output is not None and not output.parent.is_dir():
+        raise SpecError(f"--output: there is no directory {output.parent}")
+    with RuntimeTester() as tester, progress() as on_row:
+        result = tester.test_inference_handler(spec, on_row=on_row)
+    if output is not None:
+        result.save(output)
+    _show(result, form)
+    sys.exit(0 if result.overall_success else 1)
+
+
+def _fields(options: dict[str, Any]) -> dict[str, Any]:
+    """Put the fields of the spec together: the file's, then those of the command line."""
+    package, path = options["package"], options["spec_path"]
+    if package is None and path is None:
+        raise SpecError("there is nothing to test; give a PACKAGE or --spec FILE")
+    fields = spec_file.read(path) if path is not None else {}
+    if package is not None:
+        fields.pop("handler_path", None)
+        fields["packaged_model_path"] = str(package)
+        fields.setdefault("handler_name", package.name.partition(".")[0] or package.name)
+    simple = {
+        "payload_samples_path": options["payloads"],
+        "timeout_seconds": options["timeout"],
+        "entry_point": options["entry_point"],
+        "supported_accept_types": list(options["accept"]) or None,
+        "supported_content_types": list(options["content_type"]) or None,
+        "environment": options["python"] and {"python": options["python"]},
+    }
+    fields |= {name: value for name, value in simple.items() if value is not None}
+    if options["memory"] is not None:
+        limit = parse_memory(options["memory"])
+        fields["limits"] = {**fields.get("limits", {}), "memory_limit_mb": limit}
+    if options["variables"]:
+        fields["environ_vars"] = {**fields.get("environ_vars", {}), **_variables(options)}
+    return fields
+
+
+def _variables(options: dict[str, Any]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in options["variables"]]
+    for name, sign, _ in pairs:
+        if not sign:
+            raise SpecError(f"--env {name}: write it as NAME=VALUE")
+    return {name: value for name, _, value in pairs}
+
+
+def _show(result: InferenceTestResult, form: str) -> None:
+    if form == "json":
+        click.echo(result.model_dump_json(indent=2))
+    stream = Console(stderr=form == "json", highlight=False)
+    stream.print(console.render(result))

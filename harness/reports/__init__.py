@@ -1,0 +1,1 @@
+"""Results made readable. Reports know results only: no processes, no specs, no checks."""

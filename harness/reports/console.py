@@ -1,0 +1,195 @@
+"""A result for the terminal: a table of the functions, then each failure with its place."""
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from harness.reports.text import duration, harmless, shortened, size
+from harness.results import (
+    EndToEndTestResult,
+    FunctionTestResult,
+    InferenceTestResult,
+    LogExcerpt,
+    Outcome,
+)
+
+Row = FunctionTestResult | EndToEndTestResult
+LOG_LINES = 8
+
+NEXT_STEP = {
+    Outcome.failed: "compare what was returned with what the sample, or the server, expects",
+    Outcome.raised: "mend the handler at the line above",
+    Outcome.timed_out: "make the function faster, or raise the timeout (--timeout)",
+    Outcome.memory_exceeded: "load less at once, or raise the limit (--memory)",
+    Outcome.output_exceeded: "print less, or answer with less",
+    Outcome.processes_exceeded: "start fewer processes and threads",
+    Outcome.disk_exceeded: "write smaller files, or raise max_file_bytes",
+    Outcome.crashed: "look for native code that fails: the log's end may tell which",
+    Outcome.exited: "a handler must not end its process: remove the exit",
+    Outcome.protocol_violated: "leave file descriptors alone that the handler did not open",
+    Outcome.not_started: "make the module importable: see the exception above",
+}
+
+
+def render(result: InferenceTestResult) -> RenderableType:
+    """Give the whole report of one handler."""
+    parts: list[RenderableType] = [_table(result)]
+    parts += list(_failures(result))
+    if result.warnings:
+        parts.append(_list("Warnings", result.warnings, "yellow"))
+    parts.append(_in_force(result))
+    parts.append(_verdict(result))
+    return Group(*parts)
+
+
+def _table(result: InferenceTestResult) -> Table:
+    table = Table(title=Text(harmless(result.handler_name)), title_justify="left")
+    table.add_column("function")
+    table.add_column("passed", justify="right")
+    table.add_column("outcome")
+    table.add_column("time", justify="right")
+    table.add_column("peak memory", justify="right")
+    groups: list[tuple[str, list[Row]]] = [
+        ("model_fn", [result.model_fn_result]),
+        ("input_fn", list(result.input_fn_results)),
+        ("predict_fn", list(result.predict_fn_results)),
+        ("output_fn", list(result.output_fn_results)),
+        ("end to end", list(result.end_to_end_results)),
+    ]
+    for name, rows in groups:
+        table.add_row(name, _passed(rows), _outcomes(rows), _times(rows), _peak(rows))
+    return table
+
+
+def _passed(rows: list[Row]) -> str:
+    asked = [row for row in rows if row.asked]
+    return f"{sum(row.success for row in asked)}/{len(asked)}"
+
+
+def _outcomes(rows: list[Row]) -> Text:
+    counts: dict[Outcome, int] = {}
+    for row in rows:
+        counts[row.outcome] = counts.get(row.outcome, 0) + 1
+    text = Text()
+    for outcome, count in counts.items():
+        if text:
+            text.append(", ")
+        name = outcome.value.replace("_", " ")
+        text.append(f"{count} {name}" if len(counts) > 1 else name, style=_style(outcome))
+    return text
+
+
+def _times(rows: list[Row]) -> str:
+    times = [_seconds(row) for row in rows if row.outcome is not Outcome.skipped]
+    if not times:
+        return "-"
+    if len(times) == 1:
+        return duration(times[0])
+    return f"{duration(min(times))} to {duration(max(times))}"
+
+
+def _peak(rows: list[Row]) -> str:
+    return size(max((row.peak_memory_bytes or 0 for row in rows), default=0) or None)
+
+
+def _seconds(row: Row) -> float:
+    if isinstance(row, EndToEndTestResult):
+        return row.total_execution_time
+    return row.execution_time
+
+
+def _style(outcome: Outcome) -> str:
+    if outcome is Outcome.passed:
+        return "green"
+    return "dim" if outcome is Outcome.skipped else "bold red"
+
+
+def _failures(result: InferenceTestResult) -> Iterator[RenderableType]:
+    """Show each distinct failure once: the functions' own, then what only whole requests show."""
+    told: set[str] = set()
+    for row in result.function_results():
+        if not row.success and row.outcome is not Outcome.skipped:
+            told.add(row.error_message or "")
+            yield _failure(row)
+    for end in result.end_to_end_results:
+        failed = not end.success and end.outcome is not Outcome.skipped
+        if failed and (end.error_message or "") not in told:
+            told.add(end.error_message or "")
+            title = f"end to end [{end.sample_name}, {end.accept_type}]"
+            yield _block(title, end.outcome, end.error_message, [])
+
+
+def _failure(row: FunctionTestResult) -> RenderableType:
+    names = [name for name in (row.sample_name, row.accept_type) if name]
+    title = row.function_name + (f" [{', '.join(names)}]" if names else "")
+    lines = []
+    if row.phase == "import":
+        title += " (import of the handler)"
+    frame = _own_frame(row)
+    if frame is not None:
+        lines.append(frame)
+    if row.failure:
+        lines += [
+            f"{'caused by' if cause.relation == 'cause' else 'while handling'} "
+            f"{cause.type}: {shortened(cause.message, 160)}"
+            for cause in row.failure.causes
+        ]
+    if row.log is not None:
+        lines += ["log:", *("  " + line for line in _last_lines(row.log))]
+    lines.append(f"next: {NEXT_STEP[row.outcome]}")
+    return _block(title, row.outcome, row.error_message, lines)
+
+
+def _own_frame(row: FunctionTestResult) -> str | None:
+    """Give the last frame of the traceback in the handler's own code, else the last of all."""
+    frames = row.failure.frames if row.failure else []
+    if not frames:
+        return None
+    frame = next((item for item in reversed(frames) if item.in_handler), frames[-1])
+    place = f"{frame.file}:{frame.line} in {frame.function}"
+    return f"{place}: {frame.code}" if frame.code else place
+
+
+def _last_lines(log: LogExcerpt) -> list[str]:
+    return (log.head + log.tail).strip().splitlines()[-LOG_LINES:]
+
+
+def _block(title: str, outcome: Outcome, message: str | None, lines: list[str]) -> RenderableType:
+    text = Text("\n")
+    text.append(harmless(title), style="bold")
+    text.append(" ")
+    text.append(outcome.value.replace("_", " "), style=_style(outcome))
+    body = [message or "", *lines]
+    inner = Text("\n".join(harmless(line) for line in body if line))
+    return Group(text, Padding(inner, (0, 0, 0, 4)))
+
+
+def _list(title: str, items: list[str], style: str) -> RenderableType:
+    text = Text(f"\n{title}\n", style=style)
+    return Group(text, *(Padding(Text(harmless(item)), (0, 0, 0, 4)) for item in items))
+
+
+def _in_force(result: InferenceTestResult) -> Text:
+    if result.isolation is None or result.environment is None:
+        return Text("\nno worker was started", style="dim")
+    isolation, environment = result.isolation, result.environment
+    return Text(
+        f"\nisolation: {', '.join(isolation.effective)}; memory limit by "
+        f"{isolation.memory.enforcer}; network {isolation.network}; "
+        f"environment: {environment.kind}, Python {environment.python_version}",
+        style="dim",
+    )
+
+
+def _verdict(result: InferenceTestResult) -> Text:
+    took = duration(result.total_execution_time)
+    if result.overall_success:
+        return Text(f"passed in {took}", style="bold green")
+    text = Text(f"failed in {took}", style="bold red")
+    told = [error for error in result.errors if error.startswith(("no samples", "there is no"))]
+    if told:
+        text.append("\n" + "\n".join(harmless(error) for error in told), style="red")
+    return text

@@ -1,0 +1,42 @@
+"""Small pieces of text for people: durations, sizes, and handler output made harmless."""
+
+KIB = 1024
+
+
+def duration(seconds: float) -> str:
+    """Write seconds with three digits that matter: 12 us, 3.4 ms, 2.50 s, 3 min 20 s."""
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.0f} us"
+    if seconds < 1:
+        return f"{seconds * 1e3:.3g} ms" if seconds < 0.9995 else "1.00 s"
+    if seconds < 120:
+        return f"{seconds:.2f} s"
+    return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def size(count: int | None) -> str:
+    """Write bytes in binary units; a dash where nothing was measured."""
+    if count is None:
+        return "-"
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < KIB:
+            return f"{amount:.0f} {unit}"
+        amount /= KIB
+    return f"{amount:.2f} GiB"
+
+
+def harmless(text: str) -> str:
+    """Show control characters instead of obeying them, line breaks and tabs left as they are.
+
+    Text from a handler must not move the cursor, change the title or hide lines of a report.
+    """
+    return "".join(
+        char if char in "\n\t" or char.isprintable() else f"\\x{ord(char):02x}" for char in text
+    )
+
+
+def shortened(text: str, limit: int) -> str:
+    """Cut a text to its first line, and that to a length."""
+    line, _, rest = text.strip().partition("\n")
+    return line if len(line) <= limit and not rest else line[: limit - 3] + "..."

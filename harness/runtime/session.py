@@ -1,0 +1,361 @@
+"""A session: one worker from its start to its end, call by call, each under its deadline.
+
+Everything that can end a call is evidence here (Answer, Ending); verdicts are made of it in
+`harness.checks.verdict`. After any Ending the worker and its whole tree are gone.
+"""
+
+import contextlib
+import os
+import select
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import worker.protocol as protocol
+from harness.results import LogExcerpt
+from harness.runtime import wire
+from harness.runtime.log import LogCapture
+from harness.runtime.process import WorkerProcess, read_available
+
+EndCause = Literal[
+    "not_started",  # the interpreter could not be executed, or speaks another protocol
+    "timeout",  # our deadline passed before a valid reply was read
+    "memory",
+    "processes",
+    "log",  # more log than max_output_bytes
+    "reply",  # a reply longer than max_response_bytes allows
+    "protocol",  # bytes on the channel that no worker of ours sends, or a closed channel
+    "death",  # the worker ended by itself: exit_code or signal tells how
+    "supervisor",  # the supervisor was killed under us
+    "closed",  # the session was closed by the tester
+]
+
+CLOSED_CHANNEL_GRACE_S = 1.0
+KILL_WAIT_S = 12.0
+EXIT_GRACE_S = 2.0
+SIGKILL = 9
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a worker ended, with the evidence. memory in bytes; swept and left count processes."""
+
+    cause: EndCause
+    detail: str
+    exit_code: int | None = None
+    signal: int | None = None
+    peak_memory_bytes: int | None = None
+    peak_memory_source: str | None = None
+    swept: int = 0
+    left: int = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one request: a reply, or the ending of the worker."""
+
+    id: str
+    reply: wire.Reply | None
+    ending: Ending | None
+    elapsed_s: float
+    peak_memory_bytes: int | None
+    peak_memory_source: str | None
+    log: LogExcerpt | None
+    late: bool = False  # the ending belongs to the call that was answered before this one
+
+
+class Session:
+    """A running worker. Use it in a `with` block: leaving it ends the whole tree."""
+
+    def __init__(
+        self,
+        order: protocol.Start,
+        *,
+        max_output_bytes: int,
+        max_response_bytes: int,
+    ) -> None:
+        self._max_output = max_output_bytes
+        self._lines = wire.LineReader(max_response_bytes * 4 // 3 + protocol.LINE_OVERHEAD_BYTES)
+        self._reports = wire.LineReader(protocol.LINE_OVERHEAD_BYTES)
+        self._log = LogCapture()
+        self._keep_log = False
+        self._process = WorkerProcess(order)
+        self._poll = select.poll()
+        for descriptor in (self._process.replies, self._process.log, self._process.report):
+            self._poll.register(descriptor, select.POLLIN)
+        self._open = {self._process.replies, self._process.log, self._process.report}
+        self._ended: protocol.Ended | protocol.NotStarted | None = None
+        self._worker_pid: int | None = None
+        self._sampled = 0
+        self._ending: Ending | None = None
+        self.ready: protocol.Ready | None = None
+        self.subreaper = False
+        self.late_log_bytes = 0
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the worker can take a request."""
+        return self._ending is None
+
+    def start(self, timeout_s: float) -> Answer:
+        """Wait for the worker's first line, at most so many seconds."""
+        answer = self._exchange(b"", "", timeout_s)
+        if isinstance(answer.reply, protocol.Ready):
+            self.ready = answer.reply
+            if self.ready.protocol != protocol.VERSION:
+                ending = self._end(
+                    "not_started",
+                    f"the worker speaks protocol {self.ready.protocol}, this tester "
+                    f"{protocol.VERSION}; install one version of handlerproof",
+                )
+                return self._answer("", None, ending, answer.elapsed_s)
+        return answer
+
+    def request(self, message: protocol.Load | protocol.Call, timeout_s: float) -> Answer:
+        """Send one request and wait for its reply, at most so many seconds.
+
+        Raises ValueError when the message has a number that JSON cannot carry.
+        """
+        line = wire.encode(message)
+        late = self.settle()
+        if late is not None:
+            return replace(self._answer(message.id, None, late, 0.0), late=True)
+        return self._exchange(line, message.id, timeout_s)
+
+    def release(self, ids: list[str]) -> None:
+        """Let the worker forget the values of these calls. A dead worker has forgotten them."""
+        line = wire.encode(protocol.Release(ids=ids))
+        with contextlib.suppress(OSError):
+            os.write(self._process.requests, line)
+
+    def settle(self) -> Ending | None:
+        """Look for what happened since the last reply; end the worker if it was anything.
+
+        A second reply, or a death between two calls, belongs to the call that was answered last.
+        """
+        if self._ending is not None:
+            return self._ending
+        try:
+            for descriptor, _ in self._poll.poll(0):
+                self._read(descriptor)
+        except wire.Violation as error:
+            return self._end("protocol", str(error))
+        if not self._keep_log:
+            self.late_log_bytes += self._log.total_bytes
+            self._log = LogCapture()
+        if self._lines.pending:
+            return self._end("protocol", f"a second reply: {self._lines.pending[:80]!r}")
+        if self._ended is not None or self._process.report not in self._open:
+            return self._end("death", "the worker ended after its answer, before the next call")
+        return None
+
+    def close(self) -> Ending:
+        """End the worker: politely when it is idle, else at once. Safe to call again."""
+        if self._ending is not None:
+            return self._ending
+        if self.settle() is not None:
+            return self._ending  # type: ignore[return-value]
+        self._process.hang_up()
+        self._await_ended(EXIT_GRACE_S)
+        polite = self._ended is not None
+        text = "closed" if polite else "the worker did not leave when asked to; killed"
+        return self._end("closed", text)
+
+    # ------------------------------------------------------------ one request
+
+    def _exchange(self, line: bytes, name: str, timeout_s: float) -> Answer:
+        """Write the request and read until its reply, an ending or the deadline: first wins."""
+        start = time.monotonic()
+        deadline = start + timeout_s
+        self._log, self._sampled = self._log if self._keep_log else LogCapture(), 0
+        try:
+            reply, ending = self._converse(line, name, deadline)
+        except wire.LineTooLong as error:
+            reply, ending = None, self._end("reply", str(error))
+        except wire.Violation as error:
+            reply, ending = None, self._end("protocol", str(error))
+        elapsed = time.monotonic() - start
+        if reply is not None and self._process.log in self._open:
+            self._read(self._process.log)
+        return self._answer(name, reply, ending, elapsed)
+
+    def _converse(
+        self, line: bytes, name: str, deadline: float
+    ) -> tuple[wire.Reply | None, Ending | None]:
+        rest = self._write(memoryview(line))
+        hung_up_at: float | None = None
+        while True:
+            reply = self._reply(name)
+            if reply is not None:
+                return reply, None
+            ending = self._ending_by_now(deadline, hung_up_at)
+            if ending is not None:
+                return None, ending
+            if hung_up_at is None and self._process.replies not in self._open:
+                hung_up_at = time.monotonic()
+            for descriptor, _ in self._poll.poll(self._wait_ms(deadline, hung_up_at)):
+                if descriptor == self._process.requests:
+                    rest = self._write(rest)
+                else:
+                    self._read(descriptor)
+
+    def _ending_by_now(self, deadline: float, hung_up_at: float | None) -> Ending | None:
+        now = time.monotonic()
+        if self._log.total_bytes > self._max_output:
+            return self._end("log", f"more than {self._max_output} bytes of output")
+        if self._ended is not None or self._process.report not in self._open:
+            return self._end("death", "the worker ended without an answer")
+        if now >= deadline:
+            return self._end("timeout", "no answer before the deadline")
+        if hung_up_at is not None and now - hung_up_at > CLOSED_CHANNEL_GRACE_S:
+            return self._end("protocol", "the worker's channel was closed, its process goes on")
+        return None
+
+    def _wait_ms(self, deadline: float, hung_up_at: float | None) -> float:
+        if hung_up_at is not None:
+            deadline = min(deadline, hung_up_at + CLOSED_CHANNEL_GRACE_S)
+        return max(0.0, deadline - time.monotonic()) * 1000 + 1
+
+    def _reply(self, name: str) -> wire.Reply | None:
+        line = self._lines.next_line()
+        if line is None:
+            return None
+        reply = wire.decode_reply(line)
+        if getattr(reply, "id", "") != name:
+            raise wire.Violation(f"a reply to no open request: {line[:80]!r}")
+        return reply
+
+    def _write(self, rest: memoryview) -> memoryview:
+        """Write what the pipe takes; wait for it to take more only while something is left."""
+        try:
+            while rest:
+                rest = rest[os.write(self._process.requests, rest) :]
+        except BlockingIOError:
+            self._poll.register(self._process.requests, select.POLLOUT)
+            return rest
+        except BrokenPipeError:
+            rest = memoryview(b"")  # the worker is gone: its ending says how
+        with contextlib.suppress(KeyError):
+            self._poll.unregister(self._process.requests)
+        return rest
+
+    def _read(self, descriptor: int) -> None:
+        """Take what has come on one descriptor. Raises Violation."""
+        for data in read_available(descriptor):
+            if not data:
+                self._open.discard(descriptor)
+                self._poll.unregister(descriptor)
+            elif descriptor == self._process.log:
+                self._log.add(data)
+                if self._log.total_bytes > self._max_output:
+                    return
+            elif descriptor == self._process.replies:
+                self._lines.feed(data)
+            else:
+                self._reports.feed(data)
+                self._take_reports()
+
+    def _take_reports(self) -> None:
+        while (line := self._reports.next_line()) is not None:
+            report = wire.decode_report(line)
+            if isinstance(report, protocol.Sample):
+                self._sampled = max(self._sampled, report.memory_bytes)
+            elif isinstance(report, protocol.Started):
+                self._worker_pid, self.subreaper = report.pid, report.subreaper
+            else:
+                self._ended = report
+                self._drain(self._process.replies)
+                self._drain(self._process.log)
+
+    def _drain(self, descriptor: int) -> None:
+        if descriptor in self._open:
+            self._read(descriptor)
+
+    # ------------------------------------------------------------ the end
+
+    def _end(self, cause: EndCause, detail: str) -> Ending:
+        """End the tree, collect the evidence, give everything back."""
+        with contextlib.suppress(KeyError):
+            self._poll.unregister(self._process.requests)
+        if self._ended is None and self._process.report in self._open:
+            self._process.kill()
+            self._await_ended(KILL_WAIT_S)
+        swept = 0
+        if self._ended is None:
+            swept = self._process.sweep(self._worker_pid)
+        self._process.close()
+        self._ending = self._evidence(cause, detail, swept)
+        return self._ending
+
+    def _await_ended(self, seconds: float) -> None:
+        """Read reports until the last one, dropping what the worker still sends."""
+        deadline = time.monotonic() + seconds
+        while self._ended is None and self._process.report in self._open:
+            wait = deadline - time.monotonic()
+            if wait <= 0:
+                return
+            for descriptor, _ in self._poll.poll(wait * 1000 + 1):
+                with contextlib.suppress(wire.Violation):
+                    self._drop_or_read(descriptor)
+
+    def _drop_or_read(self, descriptor: int) -> None:
+        if descriptor == self._process.replies:
+            for data in _few(read_available(descriptor)):
+                if not data:
+                    self._open.discard(descriptor)
+                    self._poll.unregister(descriptor)
+        else:
+            self._read(descriptor)
+
+    def _evidence(self, cause: EndCause, detail: str, swept: int) -> Ending:
+        ended = self._ended
+        if ended is None:
+            text = "the supervisor was killed, maybe by the handler"
+            return Ending("supervisor", text, signal=SIGKILL, swept=swept)
+        if isinstance(ended, protocol.NotStarted):
+            return Ending("not_started", os.strerror(ended.errno))
+        if ended.reason in ("memory", "processes"):
+            cause = "memory" if ended.reason == "memory" else "processes"
+            detail = f"{ended.processes} processes"
+        if ended.reason == "exit" and ended.exit_code == protocol.EXIT_CHANNEL_LOST:
+            cause, detail = "protocol", "the worker's channel was closed under it"
+        watched = cause == "memory" or ended.memory_bytes > ended.max_rss_bytes
+        return Ending(
+            cause=cause,
+            detail=detail,
+            exit_code=ended.exit_code,
+            signal=ended.signal,
+            peak_memory_bytes=ended.memory_bytes if watched else ended.max_rss_bytes,
+            peak_memory_source="pss" if watched else "ru_maxrss",
+            swept=ended.swept,
+            left=ended.left,
+        )
+
+    def _answer(
+        self, name: str, reply: wire.Reply | None, ending: Ending | None, elapsed_s: float
+    ) -> Answer:
+        peak = getattr(reply, "peak_memory_bytes", None)
+        source = "VmHWM" if peak is not None else None
+        if self._sampled > (peak or 0) and ending is None:
+            peak, source = self._sampled, "pss"
+        if ending is not None:
+            peak, source = ending.peak_memory_bytes, ending.peak_memory_source
+        log = self._log.excerpt()
+        # What the import printed is shown with the first call, which has a row to show it in.
+        self._keep_log = isinstance(reply, protocol.Loaded)
+        if not self._keep_log:
+            self._log = LogCapture()
+        return Answer(name, reply, ending, elapsed_s, peak, source, log)
+
+
+def _few(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Take some pieces of an endless stream."""
+    for _, piece in zip(range(64), pieces, strict=False):
+        yield piece

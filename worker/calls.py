@@ -1,0 +1,149 @@
+"""Execute one request of the tester: load the handler, call a function, forget values."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from . import contract, failures, handler, parameters, usage, values
+from .protocol import LINE_OVERHEAD_BYTES, Loaded, Raised, Refused, Response, Returned
+from .streams import flush
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+
+class Worker:
+    """The handler of this process and the values its calls returned."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Any] = {}
+        self._handler: Any = None
+        self._model_dir = ""
+        self._handler_roots: list[str] = []
+        self._max_response_bytes = 0
+        self._streams: tuple[Any, ...] = (sys.stdout, sys.stderr)
+        for stream in self._streams:
+            # Line by line, so that a crash does not take the last words with it.
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+
+    def answer(self, request: dict[str, Any]) -> object:
+        """Carry out one request; give the reply, or None where none is due."""
+        if request["type"] == "release":
+            for name in request["ids"]:
+                self._kept.pop(name, None)
+            return None
+        answer = self._load if request["type"] == "load" else self._call
+        try:
+            return answer(request)
+        finally:
+            self._flush()
+
+    def _load(self, request: dict[str, Any]) -> object:
+        self._model_dir = request["model_dir"]
+        self._handler_roots = request["handler_roots"]
+        self._max_response_bytes = request["max_response_bytes"]
+        if request.get("cloudpickle_dir"):
+            sys.meta_path.append(parameters.CloudpickleFinder(request["cloudpickle_dir"]))
+
+        def work() -> Any:
+            handler.prepare(request)
+            return handler.load(request["module"])
+
+        loaded, elapsed, failure = self._measure(request["id"], work)
+        if failure is not None:
+            return failure
+        self._handler = loaded
+        return Loaded(
+            id=request["id"],
+            file=loaded.file,
+            functions=loaded.describe(),
+            elapsed_s=elapsed,
+            peak_memory_bytes=usage.peak_bytes(),
+        )
+
+    def _call(self, request: dict[str, Any]) -> object:
+        name = request["id"]
+        try:
+            given = [parameters.resolve(item, self._kept) for item in request["arguments"]]
+        except parameters.Unavailable as unavailable:
+            return Refused(id=name, reason=str(unavailable))
+        except UnicodeDecodeError as error:
+            # The server decodes the body before any function of the handler runs.
+            return Raised(id=name, failure=self._describe(error), elapsed_s=0.0)
+        context = contract.Context(
+            self._model_dir,
+            request.get("content_type"),
+            request.get("accept"),
+            request.get("body_bytes", 0),
+        )
+        function = self._handler.function(request["function"])
+        value, elapsed, failure = self._measure(
+            name, lambda: contract.invoke(function, given, context)
+        )
+        if failure is not None:
+            return failure
+        peak = usage.peak_bytes()
+        self._kept[name] = value
+        response, oversize = (
+            self._respond(value, given[1], context)
+            if request["function"] == "output_fn"
+            else (None, None)
+        )
+        return Returned(
+            id=name,
+            value=values.describe(value),
+            elapsed_s=elapsed,
+            peak_memory_bytes=peak,
+            threads=usage.threads(),
+            response=response,
+            oversize_bytes=oversize,
+        )
+
+    def _measure(self, name: str, work: Callable[[], Any]) -> tuple[Any, float, Raised | None]:
+        """Run some of the handler's code: (its value, seconds, None or what it raised)."""
+        usage.reset_peak()
+        start = time.perf_counter()
+        try:
+            value = work()
+        except BaseException as error:
+            elapsed = time.perf_counter() - start
+            return None, elapsed, self._raised(name, error, elapsed)
+        return value, time.perf_counter() - start, None
+
+    def _raised(self, name: str, error: BaseException, elapsed: float) -> Raised:
+        return Raised(
+            id=name,
+            failure=self._describe(error),
+            elapsed_s=elapsed,
+            fatal=not isinstance(error, Exception),
+            peak_memory_bytes=usage.peak_bytes(),
+        )
+
+    def _describe(self, error: BaseException) -> Any:
+        return failures.describe(error, self._handler_roots)
+
+    def _respond(self, value: Any, accept: str, context: Any) -> tuple[Response | None, int | None]:
+        try:
+            status, content_type, body, reason = contract.respond(value, accept, context)
+        except Exception as error:
+            return Response(status=500, reason=failures.message(error)), None
+        if body is None:
+            return Response(status=status, content_type=content_type, reason=reason), None
+        if len(body) > self._max_response_bytes:
+            return None, len(body)
+        text, encoding = contract.as_text(body)
+        return (
+            Response(
+                status=status,
+                content_type=failures.clean(content_type or "", LINE_OVERHEAD_BYTES // 8),
+                body=text,
+                body_encoding=encoding,  # type: ignore[arg-type]
+                reason=reason,
+            ),
+            None,
+        )
+
+    def _flush(self) -> None:
+        flush({id(stream): stream for stream in (*self._streams, sys.stdout, sys.stderr)}.values())

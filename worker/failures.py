@@ -1,0 +1,122 @@
+"""An exception as text: bounded, whatever its own methods do. Becomes FailureSummary in results."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+import os
+import traceback
+
+from .protocol import (
+    MAX_CAUSES,
+    MAX_FRAMES,
+    MAX_MESSAGE_CHARS,
+    MAX_NAME_CHARS,
+    MAX_TRACEBACK_CHARS,
+    Cause,
+    Failure,
+    Frame,
+)
+
+OUR_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def describe(error: BaseException, handler_roots: list[str]) -> Failure:
+    """Describe an exception: type, message, traceback without our own frames, cause chain."""
+    own = _without_our_frames(error.__traceback__)
+    return Failure(
+        type=_name(type(error)),
+        module=clean(getattr(type(error), "__module__", "") or "", MAX_NAME_CHARS),
+        message=message(error),
+        traceback=_text(error, own),
+        frames=_frames(own, handler_roots),
+        causes=_causes(error),
+    )
+
+
+def message(error: BaseException) -> str:
+    """Give str(error), bounded; exceptions of the handler's own may refuse."""
+    try:
+        return clean(str(error), MAX_MESSAGE_CHARS)
+    except BaseException as refusal:
+        return "<str() of the exception raised %s>" % type(refusal).__name__
+
+
+def clean(text: str, limit: int) -> str:
+    """Cut the middle out of a long text, and make it valid Unicode (no lone surrogates)."""
+    if len(text) > limit:
+        half = limit // 2
+        text = "%s\n... %d characters ...\n%s" % (text[:half], len(text) - 2 * half, text[-half:])
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _name(kind: type) -> str:
+    return clean(str(getattr(kind, "__qualname__", kind.__name__)), MAX_NAME_CHARS)
+
+
+def _without_our_frames(trace: Any) -> Any:
+    """Skip the frames of this folder, and those of the import system right below them."""
+    while trace is not None and _is_ours(trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    return trace
+
+
+def _is_ours(file: str) -> bool:
+    return file.startswith((OUR_FOLDER, "<frozen importlib")) or file.endswith(
+        os.sep + os.path.join("importlib", "__init__.py")
+    )
+
+
+def _text(error: BaseException, trace: Any) -> str:
+    try:
+        lines = traceback.format_exception(type(error), error, trace)
+        return clean("".join(lines), MAX_TRACEBACK_CHARS)
+    except BaseException as refusal:
+        return "<the traceback could not be written: %s>" % type(refusal).__name__
+
+
+def _frames(trace: Any, handler_roots: list[str]) -> list[Frame]:
+    try:
+        levels: list[Any] = list(traceback.extract_tb(trace))
+    except BaseException:
+        return []
+    if len(levels) > MAX_FRAMES:
+        levels = levels[: MAX_FRAMES // 2] + levels[-MAX_FRAMES // 2 :]
+    roots = tuple(root + os.sep for root in handler_roots)
+    return [_frame(level, roots) for level in levels]
+
+
+def _frame(level: Any, roots: tuple[str, ...]) -> Frame:
+    return Frame(
+        file=clean(level.filename, MAX_MESSAGE_CHARS),
+        line=level.lineno or 0,
+        function=clean(level.name, MAX_NAME_CHARS),
+        code=clean(level.line, MAX_NAME_CHARS) if level.line else None,
+        in_handler=level.filename.startswith(roots),
+    )
+
+
+def _causes(error: BaseException) -> list[Cause]:
+    causes: list[Cause] = []
+    seen = {id(error)}
+    while len(causes) < MAX_CAUSES:
+        explicit = error.__cause__ is not None
+        following = error.__cause__ if explicit else error.__context__
+        if following is None or id(following) in seen:
+            break
+        if not explicit and error.__suppress_context__:
+            break
+        seen.add(id(following))
+        relation = "cause" if explicit else "context"
+        causes.append(
+            Cause(
+                relation=relation,  # type: ignore[arg-type]
+                type=_name(type(following)),
+                message=message(following),
+            )
+        )
+        error = following
+    return causes

@@ -1,0 +1,93 @@
+"""Import the handler as the server does, and find its functions.
+
+Its half in the parent is `harness.artifacts.package`, which says where the code is.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import site
+import sys
+
+from . import defaults
+from .failures import clean
+from .protocol import FUNCTIONS, MAX_NAME_CHARS, MAX_PARAMETERS, Function
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Handler:
+    """The imported module's functions, with the stack's defaults where it defines none."""
+
+    def __init__(self, module: Any) -> None:
+        self.file = getattr(module, "__file__", None)
+        self._defined = {name: getattr(module, name, None) for name in FUNCTIONS}
+
+    def function(self, name: str) -> Any:
+        """Give the function to call: the handler's own, else the default."""
+        return self._defined[name] or getattr(defaults, name)
+
+    def describe(self) -> list[Function]:
+        """Say which functions are the handler's own, and what their parameters are called."""
+        return [
+            Function(name=name, defined=bool(own), parameters=_parameters(own) if own else None)
+            for name, own in self._defined.items()
+        ]
+
+
+def prepare(load: dict[str, Any]) -> None:
+    """Give the process the environment's packages, the server's sys.path and its directory.
+
+    Order as on multi-model-server: code/, then the model directory, then the rest; cwd is the model
+    directory.
+    """
+    site.main()
+    sys.argv = ["handler"]
+    paths = list(load["sys_path"])
+    if load.get("python_path"):
+        os.environ["PYTHONPATH"] = load["python_path"]
+        paths += load["python_path"].split(os.pathsep)
+    _forget_shadowed_modules(load["handler_roots"])
+    sys.path[:0] = paths
+    sys.dont_write_bytecode = True
+    os.chdir(load["model_dir"])
+    # The main module of a server is the server's: empty here, so that nothing of ours is found in
+    # it, and that multiprocessing's children do not run this process's start again.
+    sys.modules["__main__"] = type(sys)("__main__")
+
+
+def load(name: str) -> Handler:
+    """Import the entry module by name. What it raises is the handler's."""
+    importlib.invalidate_caches()
+    return Handler(importlib.import_module(name))
+
+
+def _forget_shadowed_modules(roots: list[str]) -> None:
+    """Let the handler's own json.py win over the copy that this worker happens to have loaded.
+
+    Only names that lie beside the handler's code, and only modules that the interpreter itself did
+    not need to start.
+    """
+    for root in roots:
+        for entry in os.listdir(root) if os.path.isdir(root) else []:
+            name, extension = os.path.splitext(entry)
+            importable = extension == ".py" or os.path.isdir(os.path.join(root, entry))
+            if importable and name not in _NEEDED_TO_START:
+                sys.modules.pop(name, None)
+
+
+def _parameters(function: Any) -> list[str] | None:
+    try:
+        names = list(inspect.signature(function).parameters)
+    except Exception:  # a builtin, or an object that answers as it likes
+        return None
+    return [clean(name, MAX_NAME_CHARS) for name in names[:MAX_PARAMETERS]]
+
+
+_NEEDED_TO_START = frozenset(
+    "os io abc codecs encodings site stat posixpath genericpath types importlib".split()  # noqa: SIM905
+).union(sys.builtin_module_names)

@@ -1,0 +1,336 @@
+"""The messages between tester, supervisor and worker: their fields, version and limits.
+
+docs/protocol.md is the authority. The tester imports this file as `worker.protocol` and sees real
+frozen dataclasses, which pydantic validates strictly; a child loads it under a private name and
+sees the same classes with a plain constructor, because importing `dataclasses` would cost a child
+more than the rest of its start (docs/decisions/0102-messages.md has the figures).
+"""
+
+from __future__ import annotations
+
+VERSION = 1
+
+# Descriptors of the child. 0 and 1 are moved here before any code of the handler can run.
+REQUESTS_FD = 200
+REPLIES_FD = 201
+
+# A worker whose channel was closed under it leaves with this code.
+EXIT_CHANNEL_LOST = 213
+
+# Upper bounds of what a child puts in a message; the tester bounds the whole line again.
+MAX_MESSAGE_CHARS = 16_384
+MAX_TRACEBACK_CHARS = 65_536
+MAX_PREVIEW_CHARS = 2_048
+MAX_NAME_CHARS = 512
+MAX_FRAMES = 50
+MAX_CAUSES = 10
+MAX_COLUMNS = 200
+MAX_DIMENSIONS = 32
+MAX_PARAMETERS = 100
+LINE_OVERHEAD_BYTES = 1_048_576
+
+FUNCTIONS = ("model_fn", "input_fn", "predict_fn", "output_fn")
+
+TYPE_CHECKING = False
+if TYPE_CHECKING or __name__ == "worker.protocol":
+    from dataclasses import dataclass, field, fields
+    from typing import Annotated, ClassVar, Literal
+
+    from pydantic import ConfigDict, Field
+
+    Count = Annotated[int, Field(ge=0, lt=2**63)]
+    Seconds = Annotated[float, Field(ge=0, lt=1e9, allow_inf_nan=False)]
+else:
+    from .records import dataclass, field, fields
+
+
+class Strict:
+    """What the tester holds every message to: exact types, no unknown field."""
+
+    if TYPE_CHECKING or __name__ == "worker.protocol":
+        __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(strict=True, extra="forbid")
+
+
+# ---------------------------------------------------------------- parts of messages
+
+
+@dataclass(frozen=True)
+class Value(Strict):
+    """A description of an object that stays in the worker."""
+
+    type: str
+    module: str
+    shape: list[Count] | None = None
+    dtype: str | None = None
+    columns: list[str] | None = None
+    length: Count | None = None
+    size_bytes: Count | None = None
+    preview: str | None = None
+
+
+@dataclass(frozen=True)
+class Frame(Strict):
+    """One level of a traceback, oldest first."""
+
+    file: str
+    line: Count
+    function: str
+    code: str | None = None
+    in_handler: bool = False
+
+
+@dataclass(frozen=True)
+class Cause(Strict):
+    """One step of the chain behind an exception, nearest first."""
+
+    relation: Literal["cause", "context"]
+    type: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Failure(Strict):
+    """An exception, as text."""
+
+    type: str
+    module: str
+    message: str
+    traceback: str
+    frames: list[Frame] = field(default_factory=list)
+    causes: list[Cause] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Response(Strict):
+    """What the serving container would send for a returned value."""
+
+    status: Count | None = None
+    content_type: str | None = None
+    body: str | None = None
+    body_encoding: Literal["utf-8", "base64"] | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Function(Strict):
+    """One function of the loaded handler; its parameters' names where they can be had."""
+
+    name: str
+    defined: bool
+    parameters: list[str] | None = None
+
+
+@dataclass(frozen=True)
+class Argument(Strict):
+    """One positional parameter of a call.
+
+    kind "json": `json` as it is. "kept": the value that call `id` returned. "bytes": `data` from
+    base64. "body": `data` from base64, decoded as the serving stack decodes a request of this
+    `content_type`. "accept": the accept type that the stack makes of `accept`. "pickle": `data`
+    from base64, a cloudpickle.
+    """
+
+    kind: Literal["json", "kept", "bytes", "body", "accept", "pickle"]
+    json: object = None
+    id: str | None = None
+    data: str | None = None
+    content_type: str | None = None
+    accept: str | None = None
+
+
+# ---------------------------------------------------------------- tester -> worker
+
+
+@dataclass(frozen=True)
+class Load(Strict):
+    """Import the handler. Answered by Loaded or Raised."""
+
+    id: str
+    module: str
+    model_dir: str
+    sys_path: list[str]
+    handler_roots: list[str]
+    python_path: str | None = None
+    cloudpickle_dir: str | None = None
+    max_response_bytes: Count = 134_217_728
+    type: Literal["load"] = "load"
+
+
+@dataclass(frozen=True)
+class Call(Strict):
+    """Call one function of the handler. Answered by Returned, Raised or Refused."""
+
+    id: str
+    function: Literal["model_fn", "input_fn", "predict_fn", "output_fn"]
+    arguments: list[Argument]
+    content_type: str | None = None
+    accept: str | None = None
+    body_bytes: Count = 0
+    type: Literal["call"] = "call"
+
+
+@dataclass(frozen=True)
+class Release(Strict):
+    """Forget the values that these calls returned. Not answered."""
+
+    ids: list[str]
+    type: Literal["release"] = "release"
+
+
+# ---------------------------------------------------------------- worker -> tester
+
+
+@dataclass(frozen=True)
+class Ready(Strict):
+    """The worker's first line."""
+
+    protocol: Count
+    python: str
+    executable: str
+    pid: Count
+    type: Literal["ready"] = "ready"
+
+
+@dataclass(frozen=True)
+class Loaded(Strict):
+    """The handler's module is imported."""
+
+    id: str
+    functions: list[Function]
+    elapsed_s: Seconds
+    file: str | None = None
+    peak_memory_bytes: Count | None = None
+    type: Literal["loaded"] = "loaded"
+
+
+@dataclass(frozen=True)
+class Returned(Strict):
+    """The function returned; its value is kept under the call's id."""
+
+    id: str
+    value: Value
+    elapsed_s: Seconds
+    peak_memory_bytes: Count | None = None
+    threads: Count | None = None
+    response: Response | None = None
+    oversize_bytes: Count | None = None
+    type: Literal["returned"] = "returned"
+
+
+@dataclass(frozen=True)
+class Raised(Strict):
+    """The import or the function raised. After a fatal one the worker answers nothing more."""
+
+    id: str
+    failure: Failure
+    elapsed_s: Seconds
+    fatal: bool = False
+    peak_memory_bytes: Count | None = None
+    type: Literal["raised"] = "raised"
+
+
+@dataclass(frozen=True)
+class Refused(Strict):
+    """The call was not made: a parameter could not be had."""
+
+    id: str
+    reason: str
+    type: Literal["refused"] = "refused"
+
+
+# ---------------------------------------------------------------- tester -> supervisor
+
+
+@dataclass(frozen=True)
+class Start(Strict):
+    """Start the worker: the first line to a supervisor. Answered by Started or NotStarted."""
+
+    argv: list[str]
+    environ: dict[str, str]
+    directory: str
+    memory_bytes: Count | None = None
+    max_processes: Count | None = None
+    max_file_bytes: Count | None = None
+    type: Literal["start"] = "start"
+
+
+@dataclass(frozen=True)
+class Kill(Strict):
+    """End the whole tree now. Answered by Ended."""
+
+    type: Literal["kill"] = "kill"
+
+
+# ---------------------------------------------------------------- supervisor -> tester
+
+
+@dataclass(frozen=True)
+class Started(Strict):
+    """The worker process exists. subreaper: whether orphans below it are adopted."""
+
+    pid: Count
+    subreaper: bool
+    type: Literal["started"] = "started"
+
+
+@dataclass(frozen=True)
+class NotStarted(Strict):
+    """The worker's interpreter could not be executed."""
+
+    errno: Count
+    type: Literal["not_started"] = "not_started"
+
+
+@dataclass(frozen=True)
+class Sample(Strict):
+    """The memory of the whole tree, sent while it has more than one process."""
+
+    memory_bytes: Count
+    processes: Count
+    type: Literal["sample"] = "sample"
+
+
+@dataclass(frozen=True)
+class Ended(Strict):
+    """The whole tree is gone: the last line of a supervisor.
+
+    reason: "exit" the worker ended by itself; "killed" on the tester's word; "orphaned" the tester
+    is gone; "memory" and "processes" a limit. Exactly one of exit_code and signal is set.
+    max_rss_bytes is the worker's own high-water mark (wait4), memory_bytes the tree's as sampled
+    (in a kill for memory: what was confirmed at the decision). swept counts the processes that had
+    to be killed beside the worker, left those that could not be.
+    """
+
+    reason: Literal["exit", "killed", "orphaned", "memory", "processes"]
+    exit_code: Count | None = None
+    signal: Count | None = None
+    max_rss_bytes: Count = 0
+    memory_bytes: Count = 0
+    processes: Count = 0
+    swept: Count = 0
+    left: Count = 0
+    type: Literal["ended"] = "ended"
+
+
+REQUESTS = (Load, Call, Release)
+ORDERS = (Start, Kill)
+REPLIES = (Ready, Loaded, Returned, Raised, Refused)
+REPORTS = (Started, NotStarted, Sample, Ended)
+
+
+def plain(record: object) -> object:
+    """Turn a message and its parts into what JSON can carry. Defaults of None are left out."""
+    if isinstance(record, list):
+        return [plain(item) for item in record]
+    if not isinstance(record, Strict):
+        return record
+    return {
+        name: plain(value)
+        for name, value in ((name, getattr(record, name)) for name in field_names(type(record)))
+        if value is not None
+    }
+
+
+def field_names(kind: type) -> list[str]:
+    """Name the fields of a message class, in order."""
+    return [item.name for item in fields(kind)]

@@ -1,0 +1,61 @@
+"""The worker's main loop: one request in, one reply out. Its half in the parent: `runtime.session`.
+
+Only what the first line needs is imported here; the rest is loaded with the first request.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from . import streams
+from .protocol import VERSION, Ready
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def main(arguments: list[str]) -> None:
+    """Serve until the tester closes the channel; then run the exit handlers and leave."""
+    channel = streams.Channel()
+    channel.send(
+        Ready(
+            protocol=VERSION,
+            python="%d.%d.%d" % sys.version_info[:3],
+            executable=sys.executable,
+            pid=os.getpid(),
+        )
+    )
+    _serve(channel)
+    _leave()
+
+
+def _serve(channel: Any) -> None:
+    worker = None
+    while True:
+        request = channel.receive()
+        if request is None:
+            return
+        if worker is None:
+            from .calls import Worker
+
+            worker = Worker()
+        reply = worker.answer(request)
+        if reply is not None:
+            channel.send(reply)
+            if getattr(reply, "fatal", False):
+                return
+
+
+def _leave() -> None:
+    """Run what the handler registered with atexit, then end without the interpreter's teardown.
+
+    A server's worker is ended by a signal, so a slow teardown, or a thread that would be joined for
+    ever, is nobody's fault.
+    """
+    import atexit
+
+    atexit._run_exitfuncs()
+    streams.flush((sys.stdout, sys.stderr))
+    os._exit(0)

@@ -1,0 +1,240 @@
+"""The supervisor: starts one worker, adopts its orphans, watches the tree, ends all of it.
+
+It runs between tester and worker (`harness.runtime.process` starts it) so that limits hold while
+the tester is busy, the worker's true wait status is known, and nothing survives the tester.
+"""
+
+from __future__ import annotations
+
+import _signal as signal  # the signal module imports enum and re: half of a supervisor's start
+import os
+import resource
+import select
+import time
+
+from . import codec, libc, processes
+from .protocol import Ended, NotStarted, Sample, Started, plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+INTERVAL_S = 0.010
+NEAR_INTERVAL_S = 0.002  # from half the memory limit on: the overshoot is speed x interval
+CONFIRM_SHARE = 10  # of the time at most a tenth goes into confirming
+GIVE_UP_S = 10.0
+WORKER_OOM_SCORE = b"1000"  # the kernel shall take the worker, not the tester
+
+
+def main(arguments: list[str]) -> None:
+    """Read the order to start, start the worker, watch until its whole tree is gone."""
+    control, report = int(arguments[0]), int(arguments[1])
+    os.set_inheritable(control, False)
+    os.set_inheritable(report, False)
+    Supervisor(control, report).run()
+
+
+class Supervisor:
+    """One worker's tree, from start to the last process."""
+
+    def __init__(self, control: int, report: int) -> None:
+        self._control = control
+        self._report = report
+        self._parent = os.getppid()
+        self._worker = 0
+        self._status: Any = None
+        self._max_rss = 0
+        self._killed = 0
+        self._peak = 0
+        self._processes = 1
+        self._confirmed_at = 0.0
+        self._confirm_cost = 0.0
+        self._confirmed_rss = 0
+
+    def run(self) -> None:
+        """Carry out the order on the control descriptor and report until the tree is gone."""
+        order = codec.decode(self._first_line())
+        self._max_memory = order.get("memory_bytes")
+        self._max_processes = order.get("max_processes")
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        subreaper = libc.become_subreaper()
+        try:
+            self._worker = _spawn(order)
+        except OSError as error:
+            self._send(NotStarted(errno=error.errno or 0))
+            return
+        _detach_standard_streams()
+        self._send(Started(pid=self._worker, subreaper=subreaper))
+        _prefer_for_oom(self._worker)
+        reason = self._watch()
+        left = self._end_tree()
+        self._send(self._ended(reason, left))
+
+    def _first_line(self) -> bytes:
+        line = b""
+        while not line.endswith(b"\n"):
+            part = os.read(self._control, 65536)
+            if not part:
+                os._exit(0)
+            line += part
+        return line
+
+    def _watch(self) -> str:
+        """Wait for the worker's end, the tester's word or a limit; say which it was."""
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        if hasattr(os, "pidfd_open"):
+            poll.register(os.pidfd_open(self._worker), select.POLLIN)
+        interval = INTERVAL_S
+        while True:
+            for descriptor, _ in poll.poll(interval * 1000):
+                if descriptor == self._control:
+                    return "killed" if os.read(self._control, 65536) else "orphaned"
+            self._reap()
+            if self._status is not None:
+                return "exit"
+            if os.getppid() != self._parent:
+                return "orphaned"
+            excess, interval = self._measure()
+            if excess:
+                return excess
+
+    def _measure(self) -> tuple[str | None, float]:
+        """Look at the tree: (the limit that it passed or None, seconds until the next look)."""
+        tree = processes.descendants(os.getpid())
+        self._processes = max(self._processes, len(tree))
+        if self._max_processes is not None and len(tree) > self._max_processes:
+            return "processes", INTERVAL_S
+        resident = sum(processes.resident_bytes(pid) for pid in tree)
+        limit = self._max_memory
+        over = limit is not None and resident > limit
+        if (over or (len(tree) > 1 and resident > self._confirmed_rss)) and self._may_confirm(over):
+            owned = self._confirm(tree, resident)
+            if limit is not None and owned > limit:
+                return "memory", INTERVAL_S
+            if len(tree) > 1:
+                self._send(Sample(memory_bytes=owned, processes=len(tree)))
+        near = limit is not None and resident > limit // 2
+        return None, NEAR_INTERVAL_S if near else INTERVAL_S
+
+    def _may_confirm(self, over: bool) -> bool:
+        """Bound the cost of confirming: smaps_rollup takes 4 ms per GiB."""
+        pause = self._confirm_cost * CONFIRM_SHARE
+        return time.monotonic() - self._confirmed_at >= (min(pause, 0.05) if over else pause)
+
+    def _confirm(self, tree: list[int], resident: int) -> int:
+        """Sum what the tree's processes own, shared pages once."""
+        start = time.monotonic()
+        owned = sum(processes.owned_bytes(pid) for pid in tree)
+        self._peak = max(self._peak, owned)
+        self._confirmed_rss = resident
+        self._confirmed_at = time.monotonic()
+        self._confirm_cost = self._confirmed_at - start
+        return owned
+
+    def _reap(self) -> bool:
+        """Collect every ended child; say whether any child is left."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return True
+            if pid == self._worker:
+                self._status = status
+                self._max_rss = usage.ru_maxrss * 1024
+            elif os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+                self._killed += 1
+
+    def _end_tree(self) -> int:
+        """Stop every process, then kill all, until none is left; count those that stay.
+
+        Stopped first, so that a chain of processes that fork and exit cannot run ahead.
+        """
+        self._reap()
+        self._killed = 0
+        give_up = time.monotonic() + GIVE_UP_S
+        stopped: set[int] = set()
+        while self._reap():
+            tree = set(processes.descendants(os.getpid())) or {self._worker}
+            fresh = tree - stopped
+            for pid in fresh:
+                _kill(pid, signal.SIGSTOP)
+            stopped |= fresh
+            if fresh:
+                continue
+            for pid in tree:
+                _kill(pid, signal.SIGKILL)
+            if time.monotonic() > give_up:
+                return len(tree)
+            time.sleep(0.0005)
+        return 0
+
+    def _ended(self, reason: str, left: int) -> Ended:
+        status = self._status
+        known = status is not None
+        return Ended(
+            reason=reason,  # type: ignore[arg-type]
+            exit_code=os.WEXITSTATUS(status) if known and os.WIFEXITED(status) else None,
+            signal=os.WTERMSIG(status) if known and os.WIFSIGNALED(status) else None,
+            max_rss_bytes=self._max_rss,
+            memory_bytes=self._peak,
+            processes=self._processes,
+            swept=self._killed,
+            left=left,
+        )
+
+    def _send(self, record: object) -> None:
+        """Report; a sample that finds the pipe full is dropped, so that the watch never waits."""
+        os.set_blocking(self._report, not isinstance(record, Sample))
+        try:
+            os.write(self._report, codec.encode(plain(record)))
+        except OSError:
+            pass  # the tester is gone, or slow; the next look will notice
+
+
+def _spawn(order: dict[str, Any]) -> int:
+    """Start the worker in a session of its own, with this process's standard streams."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if order.get("max_file_bytes"):
+        size = order["max_file_bytes"]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    os.chdir(order["directory"])
+    return os.posix_spawn(
+        order["argv"][0],
+        order["argv"],
+        order["environ"],
+        setsid=True,
+        setsigmask=[],
+        setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE],
+    )
+
+
+def _detach_standard_streams() -> None:
+    """Let go of the worker's channel, so that its end is seen when the worker's tree lets go."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
+    os.close(nothing)
+
+
+def _prefer_for_oom(pid: int) -> None:
+    try:
+        file = os.open("/proc/%d/oom_score_adj" % pid, os.O_WRONLY)
+    except OSError:
+        return
+    try:
+        os.write(file, WORKER_OOM_SCORE)
+    except OSError:
+        pass
+    finally:
+        os.close(file)
+
+
+def _kill(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except OSError:
+        pass

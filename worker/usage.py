@@ -1,0 +1,39 @@
+"""The worker's own memory, peak per call, and its threads (/proc on Linux)."""
+
+from __future__ import annotations
+
+import os
+import resource
+
+UNIT_BYTES = 1024 if os.uname().sysname == "Linux" else 1
+
+
+def reset_peak() -> None:
+    """Let the high-water mark of resident memory start anew (Linux, proc(5): clear_refs, 5).
+
+    The file is opened each time: a descriptor kept open could be closed by the handler, and its
+    number belong to a file of the handler's by the next call.
+    """
+    try:
+        mark = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        os.write(mark, b"5")
+    except OSError:
+        pass
+    finally:
+        os.close(mark)
+
+
+def peak_bytes() -> int:
+    """Give the high-water mark of resident memory since the last reset_peak."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT_BYTES
+
+
+def threads() -> int | None:
+    """Count the threads of this process, those of C libraries too; None where it cannot be had."""
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return None

@@ -1,0 +1,129 @@
+"""What the worker tells of an object that stays here: a bounded description, whatever the object.
+
+Every question may run code of the handler (a property, __len__, __repr__), so each is asked on its
+own and an answer that raises is no answer. Becomes ValueSummary in results.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+import reprlib
+import sys
+
+from .failures import clean
+from .protocol import (
+    MAX_COLUMNS,
+    MAX_DIMENSIONS,
+    MAX_NAME_CHARS,
+    MAX_PREVIEW_CHARS,
+    Value,
+)
+
+LARGEST = 2**63 - 1
+
+
+def describe(value: Any) -> Value:
+    """Describe a value: type, shape, dtype, columns, length, size in bytes, a preview."""
+    kind = type(value)
+    return Value(
+        type=clean(str(kind.__name__), MAX_NAME_CHARS),
+        module=clean(str(kind.__module__), MAX_NAME_CHARS),
+        shape=_ask(_shape, value),
+        dtype=_ask(_dtype, value),
+        columns=_ask(_columns, value),
+        length=_ask(_length, value),
+        size_bytes=_ask(_size, value),
+        preview=_ask(_preview, value),
+    )
+
+
+def _ask(question: Any, value: Any) -> Any:
+    try:
+        return question(value)
+    except Exception:
+        return None
+
+
+def _shape(value: Any) -> list[int] | None:
+    """Give an array's shape, or that of a list of lists of one length."""
+    if isinstance(value, (list, tuple)):
+        return _nested_shape(value)
+    shape = getattr(value, "shape", None)
+    if shape is None or callable(shape):
+        return None
+    dimensions = [int(size) for size in list(shape)[:MAX_DIMENSIONS]]
+    return dimensions if all(0 <= size <= LARGEST for size in dimensions) else None
+
+
+def _nested_shape(value: Any) -> list[int]:
+    shape = [len(value)]
+    while value and isinstance(value[0], (list, tuple)) and len(shape) < MAX_DIMENSIONS:
+        width = len(value[0])
+        if any(not isinstance(item, (list, tuple)) or len(item) != width for item in value):
+            break
+        shape.append(width)
+        value = value[0]
+    return shape
+
+
+def _dtype(value: Any) -> str | None:
+    dtype = getattr(value, "dtype", None)
+    return None if dtype is None else clean(str(dtype), MAX_NAME_CHARS)
+
+
+def _columns(value: Any) -> list[str] | None:
+    columns = getattr(value, "columns", None)
+    if columns is None or callable(columns):
+        return None
+    names: list[str] = []
+    for name in columns:
+        if len(names) == MAX_COLUMNS:
+            break
+        names.append(clean(str(name), MAX_NAME_CHARS))
+    return names
+
+
+def _length(value: Any) -> int | None:
+    length = len(value)
+    return length if 0 <= length <= LARGEST else None
+
+
+def _size(value: Any) -> int | None:
+    """Give the bytes of the data itself: nbytes where there are, else the object's own size."""
+    if isinstance(value, (bytes, bytearray)):
+        return len(value)
+    if isinstance(value, str):
+        return len(value.encode("utf-8", "surrogatepass"))
+    size = getattr(value, "nbytes", None)
+    if size is None or callable(size):
+        memory = getattr(value, "memory_usage", None)
+        size = memory(index=True).sum() if callable(memory) else sys.getsizeof(value)
+    return int(size) if 0 <= int(size) <= LARGEST else None
+
+
+class _Preview(reprlib.Repr):
+    """repr() with every container cut short, so that a huge one costs nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdeque = 20
+        self.maxdict = 20
+        self.maxlevel = 4
+        self.maxlong = 100
+        self.maxstring = self.maxother = MAX_PREVIEW_CHARS // 2
+
+    def repr_str(self, text: str, level: int) -> str:
+        return super().repr_str(text[: 2 * self.maxstring], level)
+
+    def repr_bytes(self, data: Any, level: int) -> str:
+        return super().repr_str(bytes(data[: 2 * self.maxstring]), level)  # type: ignore[arg-type]
+
+    repr_bytearray = repr_bytes
+
+
+def _preview(value: Any) -> str:
+    return clean(_Preview().repr(value), MAX_PREVIEW_CHARS)
