@@ -6,7 +6,6 @@ an *outcome* is the verdict of a call; a *result* is the record of a test; a *ti
 in a spec, a *deadline* an instant in the runtime; a *session* is one worker from start to end.
 """
 
-from harness.configuration import RuntimeTestingConfiguration
 from harness.errors import (
     HandlerEnvironmentError,
     HarnessError,
@@ -23,7 +22,12 @@ from harness.results import (
     Outcome,
     ResponseSummary,
 )
-from harness.specs import InferenceHandlerSpec, InferenceTestSample, Limits
+from harness.specs import (
+    InferenceHandlerSpec,
+    InferenceTestSample,
+    Limits,
+    RuntimeTestingConfiguration,
+)
 from harness.tester import RuntimeTester
 
 __all__ = [

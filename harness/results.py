@@ -111,7 +111,8 @@ def _json_safe(value: object) -> object:
 Text = Annotated[str, BeforeValidator(_escaped)]
 JsonObject = Annotated[dict[str, JsonValue], BeforeValidator(_json_safe)]
 Count = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# The bound keeps every sum of times finite, and is far beyond what the wire lets through.
+Seconds = Annotated[float, Field(ge=0, lt=1e12, allow_inf_nan=False)]
 
 
 class _Record(BaseModel):

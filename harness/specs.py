@@ -45,7 +45,7 @@ from harness.spec_fields import (
 )
 from harness.spec_model import SpecModel, unknown_name
 
-Stack = Literal["toolkit", "pytorch", "huggingface", "sklearn", "xgboost"]
+Stack = Literal["toolkit"]
 
 _MEMORY: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*(?:([KMGT])(?:I?B)?)?", re.I)
 _MIB_OF_UNIT: Final = {"K": 2**-10, "M": 1, "G": 2**10, "T": 2**20}

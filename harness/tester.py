@@ -12,10 +12,9 @@ from harness.checks import handler_test, validation
 from harness.checks.live import LiveHandler, opened
 from harness.checks.seed_views import function_view, pipeline_view
 from harness.checks.sources import Source, spec_of
-from harness.configuration import RuntimeTestingConfiguration
 from harness.errors import HarnessError, SpecError
 from harness.results import FunctionTestResult, InferenceTestResult
-from harness.specs import InferenceHandlerSpec
+from harness.specs import InferenceHandlerSpec, RuntimeTestingConfiguration
 
 
 class RuntimeTester:

@@ -6,7 +6,15 @@ import sys
 import time
 
 from . import contract, failures, handler, parameters, usage, values
-from .protocol import LINE_OVERHEAD_BYTES, Loaded, Raised, Refused, Response, Returned
+from .protocol import (
+    LINE_OVERHEAD_BYTES,
+    MAX_MESSAGE_CHARS,
+    Loaded,
+    Raised,
+    Refused,
+    Response,
+    Returned,
+)
 from .streams import flush
 
 TYPE_CHECKING = False
@@ -49,16 +57,17 @@ class Worker:
 
         def work() -> Any:
             handler.prepare(request)
-            return handler.load(request["module"])
+            loaded = handler.load(request["module"])
+            return loaded, loaded.describe()
 
-        loaded, elapsed, failure = self._measure(request["id"], work)
+        found, elapsed, failure = self._measure(request["id"], work)
         if failure is not None:
             return failure
-        self._handler = loaded
+        self._handler, functions = found
         return Loaded(
             id=request["id"],
-            file=loaded.file,
-            functions=loaded.describe(),
+            file=self._handler.file,
+            functions=functions,
             elapsed_s=elapsed,
             peak_memory_bytes=usage.peak_bytes(),
         )
@@ -117,7 +126,7 @@ class Worker:
             id=name,
             failure=self._describe(error),
             elapsed_s=elapsed,
-            fatal=not isinstance(error, Exception),
+            fatal=not issubclass(type(error), Exception),  # isinstance asks error.__class__ too
             peak_memory_bytes=usage.peak_bytes(),
         )
 
@@ -129,6 +138,8 @@ class Worker:
             status, content_type, body, reason = contract.respond(value, accept, context)
         except Exception as error:
             return Response(status=500, reason=failures.message(error)), None
+        if reason is not None:
+            reason = failures.clean(reason, MAX_MESSAGE_CHARS)
         if body is None:
             return Response(status=status, content_type=content_type, reason=reason), None
         if len(body) > self._max_response_bytes:

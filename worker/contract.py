@@ -139,7 +139,7 @@ def _request_headers(
 
 def effective_accept(accept: str | None) -> str:
     """Give the accept type that output_fn gets: none and */* mean the container's default."""
-    if accept is None or accept == "*/*":
+    if not accept or accept == "*/*":
         return os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "application/json")
     return accept
 
@@ -160,6 +160,8 @@ def respond(
     if not isinstance(content_type, str):
         return (500, None, None, "Worker died: the content type is %r, not a str" % (content_type,))
     status = context.get_response_status()[0]
+    if type(status) is not int or not 100 <= status <= 999:
+        return (500, None, None, "Worker died: the status is %r, not an int" % (status,))
     if isinstance(value, str):
         return status, content_type, value.encode("utf-8"), None
     if isinstance(value, (bytes, bytearray)):

@@ -21,38 +21,55 @@ class UnsupportedFormatError(Exception):
 
     def __init__(self, content_type: Any) -> None:
         super().__init__(
-            "Content type %s is not supported by this framework.\n"
-            "Implement input_fn to deserialize the request data, and output_fn to serialize the"
-            " response." % content_type
+            # The toolkit's words, slips included: clients see them.
+            "Content type %s is not supported by this framework.\n\n"
+            "Please implement input_fn to to deserialize the request data or an output_fn to\n"
+            "serialize the response. For more information, see the SageMaker Python SDK README."
+            % content_type
         )
         self.content_type = content_type
 
 
 def model_fn(model_dir: Any) -> Any:
     """Refuse: the plain toolkit cannot load a model by itself."""
-    raise NotImplementedError("Please provide a model_fn implementation.")
+    raise _missing("model_fn")
 
 
 def predict_fn(data: Any, model: Any) -> Any:
     """Refuse: the plain toolkit does not know how to call a model."""
-    raise NotImplementedError("Please provide a predict_fn implementation.")
+    raise _missing("predict_fn")
 
 
 def input_fn(body: Any, content_type: Any) -> Any:
-    """Decode JSON, CSV, npy and npz to an array, by the exact content type."""
-    decode = {JSON: _from_json, CSV: _from_csv, NPY: _from_npy, NPZ: _from_npz}.get(content_type)
-    if decode is None:
-        raise UnsupportedFormatError(content_type)
-    return decode(body)
+    """Decode JSON, CSV, npy and npz to an array, by the exact content type.
+
+    A KeyError inside a decoder is reported as an unsupported type too, as by the toolkit.
+    """
+    try:
+        decode = {JSON: _from_json, CSV: _from_csv, NPY: _from_npy, NPZ: _from_npz}[content_type]
+        return decode(body)
+    except KeyError:
+        raise UnsupportedFormatError(content_type)  # noqa: B904 - the KeyError is its context
 
 
 def output_fn(prediction: Any, accept: str) -> Any:
     """Encode for the first supported type of the accept list; q values are not understood."""
     for content_type in accept.replace(" ", "").split(","):
         encode = {JSON: _to_json, CSV: _to_csv, NPY: _to_npy}.get(content_type)
-        if encode is not None:
+        if encode is None:
+            continue
+        try:
             return encode(prediction), content_type
+        except KeyError:
+            raise UnsupportedFormatError(content_type)  # noqa: B904 - as above
     raise UnsupportedFormatError(accept)
+
+
+def _missing(name: str) -> NotImplementedError:
+    return NotImplementedError(
+        "\nPlease provide a %s implementation.\n"
+        "See documentation for %s at https://sagemaker.readthedocs.io/en/stable/\n" % (name, name)
+    )
 
 
 def _from_json(body: Any) -> Any:
@@ -64,7 +81,7 @@ def _from_json(body: Any) -> Any:
 def _from_csv(body: Any) -> Any:
     import numpy
 
-    return numpy.genfromtxt(io.StringIO(body), dtype=None, delimiter=",", encoding="utf-8")
+    return numpy.genfromtxt(io.StringIO(body), dtype=None, delimiter=",")
 
 
 def _from_npy(body: Any) -> Any:

@@ -21,15 +21,21 @@ from .protocol import (
     Frame,
 )
 
+# An exception's class may have put properties of its own before these.
+_traceback_of = BaseException.__dict__["__traceback__"].__get__
+_cause_of = BaseException.__dict__["__cause__"].__get__
+_context_of = BaseException.__dict__["__context__"].__get__
+_is_suppressed = BaseException.__dict__["__suppress_context__"].__get__
+
 OUR_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 def describe(error: BaseException, handler_roots: list[str]) -> Failure:
     """Describe an exception: type, message, traceback without our own frames, cause chain."""
-    own = _without_our_frames(error.__traceback__)
+    own = _without_our_frames(_traceback_of(error))
     return Failure(
         type=_name(type(error)),
-        module=clean(getattr(type(error), "__module__", "") or "", MAX_NAME_CHARS),
+        module=_module(type(error)),
         message=message(error),
         traceback=_text(error, own),
         frames=_frames(own, handler_roots),
@@ -47,6 +53,7 @@ def message(error: BaseException) -> str:
 
 def clean(text: str, limit: int) -> str:
     """Cut the middle out of a long text, and make it valid Unicode (no lone surrogates)."""
+    text = str.__str__(text)  # a plain str: a subclass may answer as it likes
     if len(text) > limit:
         half = limit // 2
         text = "%s\n... %d characters ...\n%s" % (text[:half], len(text) - 2 * half, text[-half:])
@@ -54,7 +61,17 @@ def clean(text: str, limit: int) -> str:
 
 
 def _name(kind: type) -> str:
-    return clean(str(getattr(kind, "__qualname__", kind.__name__)), MAX_NAME_CHARS)
+    try:
+        return clean(str(kind.__qualname__), MAX_NAME_CHARS)
+    except BaseException:  # a metaclass may do anything
+        return "?"
+
+
+def _module(kind: type) -> str:
+    try:
+        return clean(str(kind.__module__), MAX_NAME_CHARS)
+    except BaseException:
+        return "?"
 
 
 def _without_our_frames(trace: Any) -> Any:
@@ -103,11 +120,12 @@ def _causes(error: BaseException) -> list[Cause]:
     causes: list[Cause] = []
     seen = {id(error)}
     while len(causes) < MAX_CAUSES:
-        explicit = error.__cause__ is not None
-        following = error.__cause__ if explicit else error.__context__
+        cause = _cause_of(error)
+        explicit = cause is not None
+        following = cause if explicit else _context_of(error)
         if following is None or id(following) in seen:
             break
-        if not explicit and error.__suppress_context__:
+        if not explicit and _is_suppressed(error):
             break
         seen.add(id(following))
         relation = "cause" if explicit else "context"

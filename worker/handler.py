@@ -13,7 +13,7 @@ import sys
 
 from . import defaults
 from .failures import clean
-from .protocol import FUNCTIONS, MAX_NAME_CHARS, MAX_PARAMETERS, Function
+from .protocol import FUNCTIONS, MAX_MESSAGE_CHARS, MAX_NAME_CHARS, MAX_PARAMETERS, Function
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,12 +24,18 @@ class Handler:
     """The imported module's functions, with the stack's defaults where it defines none."""
 
     def __init__(self, module: Any) -> None:
-        self.file = getattr(module, "__file__", None)
+        file = getattr(module, "__file__", None)
+        self.file = clean(file, MAX_MESSAGE_CHARS) if isinstance(file, str) else None
         self._defined = {name: getattr(module, name, None) for name in FUNCTIONS}
+        # The toolkit takes any falsy value for a function that is not there, but a model_fn.
+        self._has_model_fn = hasattr(module, "model_fn")
 
     def function(self, name: str) -> Any:
         """Give the function to call: the handler's own, else the default."""
-        return self._defined[name] or getattr(defaults, name)
+        own = self._defined[name]
+        if own or (name == "model_fn" and self._has_model_fn):
+            return own
+        return getattr(defaults, name)
 
     def describe(self) -> list[Function]:
         """Say which functions are the handler's own, and what their parameters are called."""

@@ -30,8 +30,8 @@ def describe(value: Any) -> Value:
     """Describe a value: type, shape, dtype, columns, length, size in bytes, a preview."""
     kind = type(value)
     return Value(
-        type=clean(str(kind.__name__), MAX_NAME_CHARS),
-        module=clean(str(kind.__module__), MAX_NAME_CHARS),
+        type=_ask(_type_name, kind) or "?",
+        module=_ask(_module_name, kind) or "?",
         shape=_ask(_shape, value),
         dtype=_ask(_dtype, value),
         columns=_ask(_columns, value),
@@ -44,8 +44,16 @@ def describe(value: Any) -> Value:
 def _ask(question: Any, value: Any) -> Any:
     try:
         return question(value)
-    except Exception:
+    except BaseException:  # SystemExit from a __repr__ that no server would call is no verdict
         return None
+
+
+def _type_name(kind: type) -> str:
+    return clean(str(kind.__name__), MAX_NAME_CHARS)
+
+
+def _module_name(kind: type) -> str:
+    return clean(str(kind.__module__), MAX_NAME_CHARS)
 
 
 def _shape(value: Any) -> list[int] | None:

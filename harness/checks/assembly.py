@@ -105,7 +105,7 @@ class _Rows:
     def _reason(self, function: str, request: Request) -> str:
         reason = request.skip_reason
         if reason is None and request.calls:
-            stage, row = self._last(request)
+            stage, row = self._deciding(request)
             if row.success:
                 return NOT_RUN
             judged = self._judged(request, row)
@@ -114,9 +114,10 @@ class _Rows:
             reason = f"{stage} {describe(row)}"
         return reason or NOT_RUN
 
-    def _last(self, request: Request) -> tuple[str, FunctionTestResult]:
-        stage, call = list(request.calls.items())[-1]
-        return stage, self._live.row(call)
+    def _deciding(self, request: Request) -> tuple[str, FunctionTestResult]:
+        """Give the first stage that did not pass, else the last."""
+        rows = [(stage, self._live.row(call)) for stage, call in request.calls.items()]
+        return next((pair for pair in rows if not pair[1].success), rows[-1])
 
     def _judged(self, request: Request, row: FunctionTestResult) -> FunctionTestResult:
         if request.sample.should_succeed or row.success:
@@ -166,7 +167,7 @@ class _Rows:
             if model is not None and not model.success:
                 response = _failed_response(model)
             return _end(Outcome.skipped, response, fields, skip_reason=request.skip_reason)
-        stage, row = self._last(request)
+        stage, row = self._deciding(request)
         if not row.success:
             judged = self._judged(request, row)
             return _end(

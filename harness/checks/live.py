@@ -163,7 +163,9 @@ class LiveHandler:
         )
         if answer.late:
             self._lose(answer.ending)
-            reason = "the worker was lost after the call before this one had answered"
+            before = self._rows[self._last_id] if self._last_id else None
+            lost = f"{before.function_name} {before.outcome}" if before else "the worker was lost"
+            reason = f"{lost} after its answer".replace("_exceeded", " exceeded")
             self._rows[name] = verdict.skipped(function, reason, **fields)
         else:
             self._record(name, function, answer, "call", fields)

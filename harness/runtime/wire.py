@@ -60,35 +60,40 @@ def _first_problem(error: Any) -> str:
 
 
 class LineReader:
-    """Cuts a stream of bytes into lines, and never holds more than one line's limit of them."""
+    """Cuts a stream of bytes into lines, and never holds more than one line's limit of them.
+
+    The limit is on all that was not taken yet, so that a flood of short lines ends as well.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
-        self._parts: list[bytes] = []
+        self._parts: list[bytes] = []  # none but the last one is known to hold no line's end
+        self._searched = 0
         self._size = 0
-        self._lines: list[bytes] = []
 
     def feed(self, data: bytes) -> None:
-        """Take bytes as they came. Raises LineTooLong."""
-        *ended, rest = data.split(b"\n")
-        for part in ended:
-            self._append(part)
-            self._lines.append(b"".join(self._parts))
-            self._parts, self._size = [], 0
-        if rest:
-            self._append(rest)
+        """Take bytes as they came. Raises LineTooLong, or Violation for too many lines."""
+        if self._size + len(data) > self._limit:
+            if any(b"\n" in part for part in (*self._parts[self._searched :], data)):
+                raise Violation(f"lines of more than {self._limit} bytes that nothing asked for")
+            raise LineTooLong(f"a line of more than {self._limit} bytes")
+        self._size += len(data)
+        self._parts.append(data)
 
     def next_line(self) -> bytes | None:
         """Give the oldest whole line that was not given yet."""
-        return self._lines.pop(0) if self._lines else None
+        for number in range(self._searched, len(self._parts)):
+            end, newline, rest = self._parts[number].partition(b"\n")
+            if newline:
+                line = b"".join((*self._parts[:number], end))
+                self._parts[: number + 1] = [rest] if rest else []
+                self._searched = 0
+                self._size -= len(line) + 1
+                return line
+        self._searched = len(self._parts)
+        return None
 
     @property
     def pending(self) -> bytes:
         """The beginning of what has come and was not given: a whole line, or a part of one."""
-        return self._lines[0] if self._lines else b"".join(self._parts[:1])
-
-    def _append(self, part: bytes) -> None:
-        self._size += len(part)
-        if self._size > self._limit:
-            raise LineTooLong(f"a line of more than {self._limit} bytes")
-        self._parts.append(part)
+        return self._parts[0].partition(b"\n")[0] or b"\n" if self._parts else b""

@@ -1,0 +1,294 @@
+"""Every fault gets its exact verdict, and nothing of it is left: the rows are in faults.py."""
+
+from __future__ import annotations
+
+import re
+import sys
+import venv
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from harness import (
+    FunctionTestResult,
+    HandlerEnvironmentError,
+    InferenceHandlerSpec,
+    InferenceTestResult,
+    InferenceTestSample,
+    Limits,
+    RuntimeTester,
+)
+from tests.adversarial import faults
+from tests.adversarial.faults import ANSWER, DEATHS, FAULTS, REQUEST, Fault, Verdict
+from tests.conftest import MakePackage
+from tests.waiting import wait_until
+
+PARALLEL = (
+    "2-import_error",
+    "8-sleeps",
+    "9-busy_loop",
+    "17-leaves_daemon",
+    "28-memory_grows",
+    "45-floods_stderr",
+    "C-deaths-SIGSEGV-call",
+    "C-deaths-os._exit(0)-call",
+)
+
+
+def files(name: str, beside: Mapping[str, str] | None = None) -> dict[str, str | bytes]:
+    """Give the package of a faulty handler: its one file, what is beside it, an empty model."""
+    code = {"inference.py": (faults.FAULTY / f"{name}.py").read_text(), **(beside or {})}
+    return {"model.bin": b""} | {f"code/{path}": text for path, text in code.items()}
+
+
+def sample(name: str = "row", body: bytes = REQUEST) -> InferenceTestSample:
+    return InferenceTestSample(sample_name=name, content_type="text/csv", request_body=body)
+
+
+def spec_for(package: Path, **fields: Any) -> InferenceHandlerSpec:
+    defaults: dict[str, Any] = {
+        "handler_name": "faulty",
+        "packaged_model_path": str(package),
+        "test_data_samples": (sample(),),
+        "supported_accept_types": ["application/json"],
+        "timeout_seconds": 60,
+    }
+    return InferenceHandlerSpec(**(defaults | fields))
+
+
+def spec_of(fault: Fault, make: MakePackage) -> InferenceHandlerSpec:
+    return spec_for(
+        make(files(fault.file, fault.beside)),
+        environ_vars=dict(fault.environ),
+        limits=Limits(**fault.limits),
+    )
+
+
+def run(spec: InferenceHandlerSpec, **options: Any) -> InferenceTestResult:
+    with RuntimeTester(**options) as tester:
+        return tester.test_inference_handler(spec)
+
+
+def first_rows(result: InferenceTestResult) -> dict[str, FunctionTestResult]:
+    return {
+        "model_fn": result.model_fn_result,
+        "input_fn": result.input_fn_results[0],
+        "predict_fn": result.predict_fn_results[0],
+        "output_fn": result.output_fn_results[0],
+    }
+
+
+def log_of(row: FunctionTestResult) -> str:
+    return row.log.head + row.log.tail if row.log else ""
+
+
+def check(fault: Fault, result: InferenceTestResult) -> None:
+    """Hold a result to its row: outcome, stage and evidence, the answer, and nothing left."""
+    rows = first_rows(result)
+    for function, row in rows.items():
+        check_row(row, fault.verdict_on(function), fault.where or "")
+        for text in fault.log.get(function, ()):
+            assert text in log_of(row), (function, text)
+    for function, at_least, below in fault.peak_mib:
+        assert at_least <= (rows[function].peak_memory_bytes or 0) / 2**20 < below, function
+    check_end_to_end(fault, result)
+    check_leftovers("".join(map(log_of, rows.values())))
+
+
+def check_row(row: FunctionTestResult, expected: Verdict, where: str) -> None:
+    if expected.outcome == "skipped":
+        assert row.outcome == "skipped"
+        assert where in (row.skip_reason or ""), row
+        return
+    assert (row.outcome, row.phase) == (expected.outcome, expected.phase), row
+    assert (row.failure and row.failure.type) == expected.failure, row
+    if expected.signal is not None:
+        assert row.signal is not None, row
+        assert row.signal.name == expected.signal
+    if expected.exit_code is not None:
+        assert row.exit_code == expected.exit_code, row
+    if expected.outcome != "passed":
+        assert row.error_message
+        assert expected.message in row.error_message
+
+
+def check_end_to_end(fault: Fault, result: InferenceTestResult) -> None:
+    (end,) = result.end_to_end_results
+    if fault.where == "model_fn":  # no request is made, and the response says why
+        assert (end.outcome, end.response.status == 200) == ("skipped", False)
+        assert "model_fn" in (end.skip_reason or "")
+    else:
+        assert end.failed_function == fault.where
+    assert end.success == result.overall_success == (fault.where is None), result.errors
+    if fault.where is None:
+        assert (end.response.status, end.response.body) == (200, ANSWER)
+
+
+def check_leftovers(log: str) -> None:
+    """Look at the processes and places that the handler names in its log: none may be there.
+
+    A daemon is nobody's child, so that it does not show in this process's tree.
+    """
+    pids = [int(pid) for pid in re.findall(r"pid=(\d+)", log)]
+    assert not [pid for pid in pids if psutil.pid_exists(pid)]
+    assert not [path for path in re.findall(r"path=(.+)", log) if Path(path).exists()]
+
+
+# ---------------------------------------------------------------- the rows
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
+def test_fault_gets_its_verdict(fault: Fault, package: MakePackage) -> None:
+    spec = spec_of(fault, package)
+    before = contents(Path(str(spec.packaged_model_path)))
+    check(fault, run(spec))
+    assert contents(Path(str(spec.packaged_model_path))) == before, "the caller's files changed"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_eight_faults_in_parallel_get_the_same_verdicts(package: MakePackage) -> None:
+    chosen = [fault for fault in FAULTS if fault.id in PARALLEL]
+    assert len(chosen) == 8
+    specs = [spec_of(fault, package) for fault in chosen]
+    with ThreadPoolExecutor(len(chosen)) as pool:
+        results = list(pool.map(run, specs))
+    for fault, result in zip(chosen, results, strict=True):
+        check(fault, result)
+
+
+# ---------------------------------------------------------------- cases that are more than a row
+
+
+@pytest.mark.parametrize("death", [name for name, end in DEATHS.items() if not end.failure])
+def test_death_between_calls_is_not_blamed_on_the_next(
+    death: str, package: MakePackage, tmp_path: Path
+) -> None:
+    environ = {"DEATH": death, "MOMENT": "between calls", "GO": str(tmp_path / "go")}
+    spec = spec_for(package(files("deaths")), environ_vars=environ)
+    with RuntimeTester() as tester, tester.open_handler(spec) as handler:
+        for _ in range(2):  # the second time on a new worker
+            assert handler.model_fn().success
+            assert handler.input_fn(REQUEST, "text/csv").success
+            assert handler.predict_fn().success
+            (tmp_path / "go").touch()
+            assert wait_until(no_child_runs, 10)
+            formatted = handler.output_fn(accept="application/json")
+            assert (formatted.outcome, formatted.signal) == ("skipped", None)
+            assert formatted.skip_reason
+            (tmp_path / "go").unlink()
+
+
+def no_child_runs() -> bool:
+    states = [child.status() for child in psutil.Process().children()]
+    return all(state == psutil.STATUS_ZOMBIE for state in states)
+
+
+def test_missing_interpreter_raises(package: MakePackage) -> None:
+    spec = spec_for(package(files("sleeps")), environment={"python": "/nonexistent/python"})
+    with pytest.raises(HandlerEnvironmentError, match="/nonexistent/python"):
+        run(spec)
+
+
+def test_printing_sitecustomize_does_not_reach_the_wire(
+    package: MakePackage, tmp_path: Path
+) -> None:
+    venv.create(tmp_path / "env", symlinks=True)
+    (packages,) = tmp_path.glob("env/lib/python*/site-packages")
+    count = 'import builtins\nRAN = builtins.ran = getattr(builtins, "ran", 0) + 1\n'
+    noise = 'import os\nprint(\'{"type": "ready"}\')\nos.write(1, b"sitecustomize ran\\n")\n'
+    (packages / "sitecustomize.py").write_text(count + noise)
+    python = str(tmp_path / "env" / "bin" / "python")
+    result = run(spec_for(package(files("sitecustomize_prints")), environment={"python": python}))
+    assert result.overall_success, result.errors
+    assert "sitecustomize ran" in log_of(result.model_fn_result)
+
+
+def test_call_after_a_timeout_gets_its_own_answer(package: MakePackage) -> None:
+    """The late answer of the call that was ended must not be taken for that of the next."""
+    result = run(
+        spec_for(
+            package(files("late_answer")),
+            test_data_samples=[sample("a-hangs", b"13,0\n"), sample("b-good")],
+            limits=Limits(timeout_seconds=1),
+        )
+    )
+    assert [row.outcome for row in result.predict_fn_results] == ["timed_out", "passed"]
+    hung, good = result.end_to_end_results
+    assert (hung.success, hung.response.body) == (False, None)
+    assert (good.success, good.response.body) == (True, ANSWER)
+
+
+@pytest.mark.long
+def test_answer_at_the_deadline_is_one_or_the_other(
+    package: MakePackage, long_count: Callable[[int], int]
+) -> None:
+    limit, count = 0.5, long_count(60)
+    near = [limit - 0.01 + 0.02 * number / count for number in range(count)]
+    delays = [0.0, *near, 30.0]
+    result = run(
+        spec_for(
+            package(files("answers_at_the_deadline")),
+            test_data_samples=[
+                sample(f"{number:02}", f"{delay},0\n".encode())
+                for number, delay in enumerate(delays)
+            ],
+            limits=Limits(timeout_seconds=limit, startup_timeout_seconds=60),
+        )
+    )
+    for delay, predicted, formatted, end in zip(
+        delays,
+        result.predict_fn_results,
+        result.output_fn_results,
+        result.end_to_end_results,
+        strict=True,
+    ):
+        if predicted.success:
+            assert (formatted.outcome, end.response.body) == ("passed", str(2.0 * delay))
+        else:
+            assert (predicted.outcome, formatted.outcome) == ("timed_out", "skipped")
+            assert end.response.body is None
+    ends = (result.predict_fn_results[0].outcome, result.predict_fn_results[-1].outcome)
+    assert ends == ("passed", "timed_out")
+
+
+def test_late_output_is_not_credited_to_the_next_call(package: MakePackage, tmp_path: Path) -> None:
+    flags = tmp_path / "flags"
+    flags.mkdir()
+    spec = spec_for(package(files("late_output")), environ_vars={"FLAGS": str(flags)})
+    with RuntimeTester() as tester, tester.open_handler(spec) as handler:
+        assert handler.model_fn().success
+        assert handler.input_fn(REQUEST, "text/csv").success
+        assert handler.predict_fn().success
+        (flags / "go").touch()
+        assert wait_until((flags / "done").exists, 10)
+        formatted = handler.output_fn(accept="application/json")
+    assert formatted.success
+    assert log_of(formatted) == "output of output_fn\n"
+
+
+def test_tester_environment_is_not_visible(
+    package: MakePackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "LD_PRELOAD", "LD_LIBRARY_PATH"):
+        monkeypatch.setenv(name, "/nonexistent/of-the-tester")
+    monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not for handlers")
+    result = run(spec_for(package(files("sees_tester_environment"))))
+    assert result.overall_success, result.errors
+
+
+def test_paths_with_spaces(package: MakePackage, tmp_path: Path) -> None:
+    folder = package(files("leaves_child")).rename(tmp_path / "a package")
+    workspace = tmp_path / "a b"
+    workspace.mkdir()
+    result = run(spec_for(folder), workspace_dir=workspace)
+    assert result.overall_success, result.errors
+    check_leftovers("".join(map(log_of, first_rows(result).values())))
+    assert list(workspace.iterdir()) == []

@@ -1,0 +1,18 @@
+"""Computes for ever in predict_fn."""
+
+
+def model_fn(model_dir):
+    return 2.0
+
+
+def input_fn(body, content_type):
+    return [float(cell) for cell in body.split(",")]
+
+
+def predict_fn(data, model):
+    while True:
+        sum(data)
+
+
+def output_fn(prediction, accept):
+    return str(prediction)

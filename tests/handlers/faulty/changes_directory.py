@@ -1,0 +1,20 @@
+"""Goes to another directory and stays there."""
+
+import os
+
+
+def model_fn(model_dir):
+    return 2.0
+
+
+def input_fn(body, content_type):
+    return [float(cell) for cell in body.split(",")]
+
+
+def predict_fn(data, model):
+    os.chdir("/")
+    return model * sum(data)
+
+
+def output_fn(prediction, accept):
+    return str(prediction)

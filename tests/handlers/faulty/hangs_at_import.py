@@ -1,0 +1,21 @@
+"""Never ends its import."""
+
+import time
+
+time.sleep(3600)
+
+
+def model_fn(model_dir):
+    return 2.0
+
+
+def input_fn(body, content_type):
+    return [float(cell) for cell in body.split(",")]
+
+
+def predict_fn(data, model):
+    return model * sum(data)
+
+
+def output_fn(prediction, accept):
+    return str(prediction)

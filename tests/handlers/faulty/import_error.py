@@ -1,0 +1,19 @@
+"""Imports a module that is nowhere."""
+
+import surely_there_is_no_such_module  # noqa: F401
+
+
+def model_fn(model_dir):
+    return 2.0
+
+
+def input_fn(body, content_type):
+    return [float(cell) for cell in body.split(",")]
+
+
+def predict_fn(data, model):
+    return model * sum(data)
+
+
+def output_fn(prediction, accept):
+    return str(prediction)
