@@ -194,6 +194,20 @@ class ResponseSummary(_Record):
     reason: Text | None = Field(default=None, description="Why there is no answer, or this one")
 
 
+class NetworkAttempt(_Record):
+    """Something that the handler's Python code tried to reach, from one of its lines."""
+
+    kind: Literal["connect", "send", "resolve", "install"] = Field(
+        description="A connection, a datagram, the look-up of a name, or packages to install"
+    )
+    target: Text = Field(description="The host; for install the command")
+    port: Count | None = Field(default=None, description="The port, where there is one")
+    file: Text | None = Field(default=None, description="The handler's file; None: not its own")
+    line: Count | None = Field(default=None, description="The line in that file")
+    count: Count = Field(description="How often it was tried")
+    seconds: Seconds = Field(description="Seconds between the first time and the last")
+
+
 class MissingLayer(_Record):
     """A layer of isolation that this machine could not give."""
 
@@ -211,6 +225,10 @@ class MemoryWatch(_Record):
         ge=0,
         allow_inf_nan=False,
         description="Milliseconds between two looks; None: the kernel watches all the time",
+    )
+    worst_overshoot_bytes: Count | None = Field(
+        default=None,
+        description="Most bytes over the limit when a worker was killed; None: none was",
     )
 
 
@@ -295,6 +313,12 @@ class FunctionTestResult(_Judged):
     exit_code: int | None = Field(default=None, description="Exit code of a worker that ended")
     signal: SignalSummary | None = Field(default=None, description="Signal that ended the worker")
     log: LogExcerpt | None = Field(default=None, description="What it printed")
+    stack: Text | None = Field(
+        default=None, description="Where every thread was just before a timeout ended it"
+    )
+    network_attempts: list[NetworkAttempt] = Field(
+        default=[], description="What it tried to reach, whether or not it could"
+    )
 
 
 class EndToEndTestResult(_Judged):

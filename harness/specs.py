@@ -46,6 +46,8 @@ from harness.spec_fields import (
 from harness.spec_model import SpecModel, unknown_name
 
 Stack = Literal["toolkit"]
+Isolation = Literal["auto", "process", "bwrap", "max"]
+Network = Literal[False, True, "loopback"]
 
 _MEMORY: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*(?:([KMGT])(?:I?B)?)?", re.I)
 _MIB_OF_UNIT: Final = {"K": 2**-10, "M": 1, "G": 2**10, "T": 2**20}
@@ -246,6 +248,20 @@ class InferenceHandlerSpec(SpecModel):
     )
     limits: Limits = Field(
         default=Limits(), description="Bounds on time, memory, processes and output"
+    )
+    isolation: Isolation = Field(
+        default="auto",
+        description="process: a supervised process tree; auto: and every layer found here, the "
+        "rest named in the result; bwrap: and a bubblewrap sandbox; max: every layer there is; "
+        "bwrap and max are refused when they cannot be had whole",
+    )
+    network: Network = Field(
+        default=False,
+        description="False: denied by the strongest layer in force; True: allowed; loopback: a "
+        "loopback of its own and nothing else, which needs bwrap",
+    )
+    model_dir_writable: Switch = Field(
+        default=True, description="Whether the handler may write in its private model directory"
     )
     environment: Annotated[
         Literal["inherit"] | PythonEnvironment, BeforeValidator(_environment)

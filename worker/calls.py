@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from . import contract, failures, handler, parameters, usage, values
+from . import attempts, contract, failures, handler, landlock, parameters, stacks, usage, values
 from .protocol import (
     LINE_OVERHEAD_BYTES,
     MAX_MESSAGE_CHARS,
@@ -28,10 +28,12 @@ class Worker:
     def __init__(self) -> None:
         self._kept: dict[str, Any] = {}
         self._handler: Any = None
+        self._watch: Any = None
         self._model_dir = ""
         self._handler_roots: list[str] = []
         self._max_response_bytes = 0
         self._streams: tuple[Any, ...] = (sys.stdout, sys.stderr)
+        stream: Any
         for stream in self._streams:
             # Line by line, so that a crash does not take the last words with it.
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
@@ -52,6 +54,15 @@ class Worker:
         self._model_dir = request["model_dir"]
         self._handler_roots = request["handler_roots"]
         self._max_response_bytes = request["max_response_bytes"]
+        if request.get("stack_file"):
+            stacks.write_on_signal(request["stack_file"])
+        fence, version = request.get("fence"), None
+        if fence is not None:
+            try:
+                version = landlock.restrict(fence["writable"], fence["deny_tcp"])
+            except landlock.Unavailable as refusal:
+                return Refused(id=request["id"], reason="Landlock: %s" % refusal)
+        self._watch = attempts.Watch(request["handler_roots"])
         if request.get("cloudpickle_dir"):
             sys.meta_path.append(parameters.CloudpickleFinder(request["cloudpickle_dir"]))
 
@@ -70,6 +81,8 @@ class Worker:
             functions=functions,
             elapsed_s=elapsed,
             peak_memory_bytes=usage.peak_bytes(),
+            landlock=version,
+            attempts=self._watch.collect(),
         )
 
     def _call(self, request: dict[str, Any]) -> object:
@@ -106,6 +119,8 @@ class Worker:
             elapsed_s=elapsed,
             peak_memory_bytes=peak,
             threads=usage.threads(),
+            descriptors=usage.descriptors(),
+            attempts=self._watch.collect(),
             response=response,
             oversize_bytes=oversize,
         )
@@ -128,6 +143,7 @@ class Worker:
             elapsed_s=elapsed,
             fatal=not issubclass(type(error), Exception),  # isinstance asks error.__class__ too
             peak_memory_bytes=usage.peak_bytes(),
+            attempts=self._watch.collect() if self._watch else None,
         )
 
     def _describe(self, error: BaseException) -> Any:

@@ -6,6 +6,7 @@ Its half in the parent is `harness.artifacts.package`, which says where the code
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import os
 import site
@@ -67,9 +68,13 @@ def prepare(load: dict[str, Any]) -> None:
 
 
 def load(name: str) -> Handler:
-    """Import the entry module by name. What it raises is the handler's."""
+    """Import the entry module by name. What it raises is the handler's.
+
+    A module that is not there is no error: the toolkit runs its defaults then, without a word.
+    """
     importlib.invalidate_caches()
-    return Handler(importlib.import_module(name))
+    there = importlib.util.find_spec(name) is not None
+    return Handler(importlib.import_module(name) if there else None)
 
 
 def _forget_shadowed_modules(roots: list[str]) -> None:

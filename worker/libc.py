@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 PR_SET_CHILD_SUBREAPER = 36
 
 
-def call(name: str, *arguments: int | None) -> Any:
+def call(name: str, *arguments: object) -> Any:
     """Call a function of the C library with int or None arguments; None when it cannot be had."""
     try:
         import _ctypes

@@ -13,6 +13,7 @@ VERSION = 1
 # Descriptors of the child. 0 and 1 are moved here before any code of the handler can run.
 REQUESTS_FD = 200
 REPLIES_FD = 201
+STACKS_FD = 202
 
 # A worker whose channel was closed under it leaves with this code.
 EXIT_CHANNEL_LOST = 213
@@ -27,6 +28,7 @@ MAX_CAUSES = 10
 MAX_COLUMNS = 200
 MAX_DIMENSIONS = 32
 MAX_PARAMETERS = 100
+MAX_ATTEMPTS = 100
 LINE_OVERHEAD_BYTES = 1_048_576
 
 FUNCTIONS = ("model_fn", "input_fn", "predict_fn", "output_fn")
@@ -138,6 +140,31 @@ class Argument(Strict):
     accept: str | None = None
 
 
+@dataclass(frozen=True)
+class Attempt(Strict):
+    """Something the handler tried to reach, and how often from one line of its own.
+
+    kind "connect" and "send" have a host and a port, "resolve" a host's name, "install" the command
+    that would install packages. seconds lie between the first and the last.
+    """
+
+    kind: Literal["connect", "send", "resolve", "install"]
+    target: str
+    count: Count
+    seconds: Seconds
+    port: Count | None = None
+    file: str | None = None
+    line: Count | None = None
+
+
+@dataclass(frozen=True)
+class Fence(Strict):
+    """What Landlock shall hold the worker to."""
+
+    writable: list[str]
+    deny_tcp: bool
+
+
 # ---------------------------------------------------------------- tester -> worker
 
 
@@ -152,6 +179,8 @@ class Load(Strict):
     handler_roots: list[str]
     python_path: str | None = None
     cloudpickle_dir: str | None = None
+    fence: Fence | None = None
+    stack_file: str | None = None
     max_response_bytes: Count = 134_217_728
     type: Literal["load"] = "load"
 
@@ -200,6 +229,8 @@ class Loaded(Strict):
     elapsed_s: Seconds
     file: str | None = None
     peak_memory_bytes: Count | None = None
+    landlock: Count | None = None
+    attempts: list[Attempt] | None = None
     type: Literal["loaded"] = "loaded"
 
 
@@ -212,8 +243,10 @@ class Returned(Strict):
     elapsed_s: Seconds
     peak_memory_bytes: Count | None = None
     threads: Count | None = None
+    descriptors: Count | None = None
     response: Response | None = None
     oversize_bytes: Count | None = None
+    attempts: list[Attempt] | None = None
     type: Literal["returned"] = "returned"
 
 
@@ -226,12 +259,13 @@ class Raised(Strict):
     elapsed_s: Seconds
     fatal: bool = False
     peak_memory_bytes: Count | None = None
+    attempts: list[Attempt] | None = None
     type: Literal["raised"] = "raised"
 
 
 @dataclass(frozen=True)
 class Refused(Strict):
-    """The call was not made: a parameter could not be had."""
+    """The request was not carried out: a parameter, or the fence of a Load, could not be had."""
 
     id: str
     reason: str
@@ -251,6 +285,7 @@ class Start(Strict):
     memory_bytes: Count | None = None
     max_processes: Count | None = None
     max_file_bytes: Count | None = None
+    cgroup_fds: list[Count] = field(default_factory=list)
     type: Literal["start"] = "start"
 
 
@@ -259,6 +294,13 @@ class Kill(Strict):
     """End the whole tree now. Answered by Ended."""
 
     type: Literal["kill"] = "kill"
+
+
+@dataclass(frozen=True)
+class Dump(Strict):
+    """Let the worker write where its threads are to the stack file of its Load. Not answered."""
+
+    type: Literal["dump"] = "dump"
 
 
 # ---------------------------------------------------------------- supervisor -> tester
@@ -295,13 +337,14 @@ class Ended(Strict):
     """The whole tree is gone: the last line of a supervisor.
 
     reason: "exit" the worker ended by itself; "killed" on the tester's word; "orphaned" the tester
-    is gone; "memory" and "processes" a limit. Exactly one of exit_code and signal is set.
-    max_rss_bytes is the worker's own high-water mark (wait4), memory_bytes the tree's as sampled
-    (in a kill for memory: what was confirmed at the decision). swept counts the processes that had
-    to be killed beside the worker, left those that could not be.
+    is gone; "deadline" the tester let its own deadline pass; "memory" and "processes" a limit.
+    Exactly one of exit_code and signal is set. max_rss_bytes is the worker's own high-water mark
+    (wait4), memory_bytes the tree's as sampled (in a kill for memory: what was confirmed at the
+    decision). swept counts the processes that had to be killed beside the worker, left those that
+    could not be.
     """
 
-    reason: Literal["exit", "killed", "orphaned", "memory", "processes"]
+    reason: Literal["exit", "killed", "orphaned", "deadline", "memory", "processes"]
     exit_code: Count | None = None
     signal: Count | None = None
     max_rss_bytes: Count = 0
@@ -313,7 +356,7 @@ class Ended(Strict):
 
 
 REQUESTS = (Load, Call, Release)
-ORDERS = (Start, Kill)
+ORDERS = (Start, Kill, Dump)
 REPLIES = (Ready, Loaded, Returned, Raised, Refused)
 REPORTS = (Started, NotStarted, Sample, Ended)
 

@@ -11,6 +11,7 @@ import os
 import resource
 import select
 import time
+from struct import unpack
 
 from . import codec, libc, processes
 from .protocol import Ended, NotStarted, Sample, Started, plain
@@ -27,19 +28,23 @@ WORKER_OOM_SCORE = b"1000"  # the kernel shall take the worker, not the tester
 
 
 def main(arguments: list[str]) -> None:
-    """Read the order to start, start the worker, watch until its whole tree is gone."""
-    control, report = int(arguments[0]), int(arguments[1])
-    os.set_inheritable(control, False)
-    os.set_inheritable(report, False)
-    Supervisor(control, report).run()
+    """Read the order to start, start the worker, watch until its whole tree is gone.
+
+    The arguments are descriptors: for control, for reports, and of the tester's deadline.
+    """
+    control, report, deadline = (int(argument) for argument in arguments)
+    for descriptor in (control, report, deadline):
+        os.set_inheritable(descriptor, False)
+    Supervisor(control, report, deadline).run()
 
 
 class Supervisor:
     """One worker's tree, from start to the last process."""
 
-    def __init__(self, control: int, report: int) -> None:
+    def __init__(self, control: int, report: int, deadline: int) -> None:
         self._control = control
         self._report = report
+        self._deadline = deadline
         self._parent = os.getppid()
         self._worker = 0
         self._status: Any = None
@@ -59,12 +64,16 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         subreaper = libc.become_subreaper()
+        groups = order.get("cgroup_fds", [])
+        for descriptor in groups:
+            os.set_inheritable(descriptor, False)
         try:
             self._worker = _spawn(order)
         except OSError as error:
             self._send(NotStarted(errno=error.errno or 0))
             return
         _detach_standard_streams()
+        _join(groups, self._worker)
         self._send(Started(pid=self._worker, subreaper=subreaper))
         _prefer_for_oom(self._worker)
         reason = self._watch()
@@ -90,15 +99,41 @@ class Supervisor:
         while True:
             for descriptor, _ in poll.poll(interval * 1000):
                 if descriptor == self._control:
-                    return "killed" if os.read(self._control, 65536) else "orphaned"
+                    end = self._obey(os.read(self._control, 65536))
+                    if end is not None:
+                        return end
             self._reap()
             if self._status is not None:
                 return "exit"
             if os.getppid() != self._parent:
                 return "orphaned"
+            if self._is_overdue():
+                return "deadline"
             excess, interval = self._measure()
             if excess:
                 return excess
+
+    def _obey(self, orders: bytes) -> str | None:
+        """Carry out what came on the control descriptor; say why to end, or None to go on."""
+        if not orders:
+            return "orphaned"
+        for line in orders.split(b"\n"):
+            kind = codec.decode(line)["type"] if line else "dump"
+            if kind == "kill":
+                return "killed"
+            if line:
+                _kill(self._worker, signal.SIGUSR1)
+        return None
+
+    def _is_overdue(self) -> bool:
+        """Say whether a tester that is alive but stuck has let its own deadline pass.
+
+        It leaves the instant (monotonic clock, 0.0 for none) in a file that both have open, which
+        costs it no message.
+        """
+        mark = os.pread(self._deadline, 8, 0)
+        instant = unpack("=d", mark)[0] if len(mark) == 8 else 0.0
+        return 0.0 < instant < time.monotonic()
 
     def _measure(self) -> tuple[str | None, float]:
         """Look at the tree: (the limit that it passed or None, seconds until the next look)."""
@@ -210,6 +245,13 @@ def _spawn(order: dict[str, Any]) -> int:
         setsigmask=[],
         setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE],
     )
+
+
+def _join(groups: list[int], pid: int) -> None:
+    """Put the worker into its control groups, before it has run any code of the handler."""
+    for descriptor in groups:
+        os.write(descriptor, b"%d" % pid)
+        os.close(descriptor)
 
 
 def _detach_standard_streams() -> None:

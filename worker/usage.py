@@ -33,7 +33,17 @@ def peak_bytes() -> int:
 
 def threads() -> int | None:
     """Count the threads of this process, those of C libraries too; None where it cannot be had."""
+    return _entries("/proc/self/task", 0)
+
+
+def descriptors() -> int | None:
+    """Count the open descriptors of this process; None where it cannot be had."""
+    return _entries("/proc/self/fd", 1)
+
+
+def _entries(folder: str, own: int) -> int | None:
+    """Count the entries of a directory in /proc, but for those that the look itself makes."""
     try:
-        return len(os.listdir("/proc/self/task"))
+        return len(os.listdir(folder)) - own
     except OSError:
         return None

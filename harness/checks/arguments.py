@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import cloudpickle
-
+from harness.checks import pickles
 from harness.errors import SpecError
 from worker.protocol import Argument
 
@@ -61,7 +60,7 @@ def plain_argument(value: Any) -> Argument:
     if is_json(value):
         return Argument(kind="json", json=value)
     try:
-        data = cloudpickle.dumps(value)
+        data = pickles.dumps(value)
     except Exception as error:
         raise SpecError(
             f"a parameter of type {type(value).__name__} cannot be sent to the worker: {error}"

@@ -220,7 +220,9 @@ class LiveHandler:
         if self._session is not None:
             return None
         session = self._launcher.start()
-        self.isolation = isolation.in_force(self._limits, subreaper=session.subreaper)
+        self.isolation = isolation.in_force(
+            self.spec, self._launcher.plan, subreaper=session.subreaper
+        )
         assert session.ready is not None
         self.environment = self._launcher.interpreter.summary(session.ready.python)
         answer = self._launcher.load(session, secrets.token_hex(8))

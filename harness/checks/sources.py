@@ -3,9 +3,8 @@
 from pathlib import Path
 from types import ModuleType
 
-import cloudpickle
-
 from harness.artifacts.workspace import RunDirectory
+from harness.checks import pickles
 from harness.errors import SpecError
 from harness.specs import InferenceHandlerSpec
 
@@ -50,7 +49,7 @@ def _by_value(module: ModuleType, run: RunDirectory) -> Path:
     folder = run.make("by-value")
     content = {name: item for name, item in vars(module).items() if not name.startswith("__")}
     try:
-        data = cloudpickle.dumps(content)
+        data = pickles.dumps(content)
     except Exception as error:
         raise SpecError(
             f"the module {module.__name__!r} has no file and cannot be sent by value: {error}"

@@ -14,6 +14,7 @@ from harness.results import (
     FailureSummary,
     FrameSummary,
     FunctionTestResult,
+    NetworkAttempt,
     Outcome,
     Phase,
     ResponseSummary,
@@ -48,6 +49,7 @@ def judge(answer: Answer, limits: Limits, *, phase: Phase, function: str) -> dic
     if answer.ending is not None:
         return fields | _judge_ending(answer, answer.ending, limits, function)
     reply = answer.reply
+    fields["network_attempts"] = attempts_of(reply)
     if isinstance(reply, protocol.Raised):
         return fields | _judge_raised(reply, limits, phase)
     if isinstance(reply, protocol.Refused):
@@ -88,6 +90,12 @@ def late(row: FunctionTestResult, ending: Ending) -> FunctionTestResult:
     )
 
 
+def attempts_of(reply: object) -> list[NetworkAttempt]:
+    """List what a call tried to reach."""
+    found = getattr(reply, "attempts", None) or []
+    return [NetworkAttempt(**protocol.plain(attempt)) for attempt in found]  # type: ignore[arg-type]
+
+
 def skipped(function: str, reason: str, **fields: Any) -> FunctionTestResult:
     """Give the row of a function that was not called."""
     return FunctionTestResult(
@@ -120,6 +128,7 @@ def _judge_ending(answer: Answer, ending: Ending, limits: Limits, function: str)
     ours = ending.cause in ("timeout", "memory", "processes", "log", "reply", "protocol")
     return {
         "outcome": outcome_of(ending),
+        "stack": ending.stack,
         "error_message": _explain(answer, ending, limits, function),
         # After a kill of ours the wait status says nothing of the handler.
         "exit_code": None if ours else ending.exit_code,

@@ -11,6 +11,7 @@ from harness.specs import InferenceHandlerSpec
 
 # What a worker gets of the tester's own variables; nothing else of them is visible to a handler.
 INHERITED = ("PATH", "TZ")
+PRIVATE = ("home", "tmp", "own")
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,16 @@ def variables(spec: InferenceHandlerSpec, interpreter: Interpreter, home: Path) 
 
 
 def private_directories(home: Path) -> None:
-    """Make the fresh HOME and TMPDIR of one worker."""
-    for name in ("home", "tmp"):
+    """Make the directories of one worker: its fresh HOME and TMPDIR, and one for our own files."""
+    for name in PRIVATE:
         (home / name).mkdir(parents=True)
+
+
+def installation(interpreter: Interpreter) -> list[str]:
+    """List the directories that an interpreter needs: its prefixes, and where it imports from."""
+    if interpreter.kind == "inherit":
+        return [sys.prefix, sys.base_prefix, *filter(os.path.isabs, sys.path)]
+    found = []
+    for path in (interpreter.executable, os.path.realpath(interpreter.executable)):
+        found.append(os.path.dirname(os.path.dirname(path)))
+    return found

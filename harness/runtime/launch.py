@@ -1,6 +1,7 @@
 """From a spec and its unpacked package to a running worker."""
 
 import os
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 
@@ -9,43 +10,57 @@ import cloudpickle
 import worker.protocol as protocol
 from harness.artifacts.package import Package
 from harness.errors import HandlerEnvironmentError
-from harness.runtime import environment
-from harness.runtime.process import CHILD
+from harness.runtime import bubblewrap, cgroups, environment, layers
+from harness.runtime.process import CHILD, WorkerProcess
 from harness.runtime.session import Answer, Session
+from harness.runtime.stacks import StackFile
 from harness.specs import InferenceHandlerSpec
 
 MIB = 1024 * 1024
 OLDEST_PYTHON = (3, 8)
+CLOUDPICKLE = os.path.dirname(os.path.abspath(cloudpickle.__file__))
+# What every program may write to: devices, shared memory, and its own entry in /proc.
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/shm", "/proc/self")
 
 
 class Launcher:
     """Starts workers for one handler, each with directories of its own below the run directory."""
 
     def __init__(self, spec: InferenceHandlerSpec, package: Package, folder: Path) -> None:
-        """Raise HandlerEnvironmentError when the spec's interpreter cannot be had."""
+        """Raise HandlerEnvironmentError or IsolationUnavailableError for what cannot be had."""
         self._spec = spec
         self._package = package
         self._folder = folder
         self._numbers = count(1)
+        self._home = folder
+        self.plan = layers.plan(spec)
         self.interpreter = environment.find_interpreter(spec)
 
     def start(self) -> Session:
         """Start a worker and wait for its first line. Raises HandlerEnvironmentError."""
         limits = self._spec.effective_limits
-        home = self._folder / f"worker-{next(self._numbers)}"
-        environment.private_directories(home)
+        self._home = self._folder / f"worker-{next(self._numbers)}"
+        environment.private_directories(self._home)
+        with ExitStack() as undo:
+            stacks = StackFile(self._home / "own" / "stacks")
+            undo.callback(stacks.close)
+            group = self._group()
+            if group is not None:
+                undo.callback(group.remove)
+            process = WorkerProcess(
+                self._order(), private=self._home, prefix=self._prefix(), group=group
+            )
+            undo.pop_all()
         session = Session(
-            protocol.Start(
-                argv=[self.interpreter.executable, "-s", "-S", CHILD, "serve"],
-                environ=environment.variables(self._spec, self.interpreter, home),
-                directory=str(self._package.model_dir),
-                memory_bytes=limits.memory_limit_mb and int(limits.memory_limit_mb * MIB),
-                max_processes=limits.max_processes,
-                max_file_bytes=limits.max_file_bytes,
-            ),
+            process,
+            stacks,
             max_output_bytes=limits.max_output_bytes,
             max_response_bytes=limits.max_response_bytes,
         )
+        self._greet(session)
+        return session
+
+    def _greet(self, session: Session) -> None:
         answer = session.start(self._startup_seconds)
         if session.ready is None or answer.ending is not None:
             session.close()
@@ -57,7 +72,52 @@ class Launcher:
                 f"environment: {self.interpreter.executable} is Python {session.ready.python}; "
                 "the worker needs 3.8 or newer"
             )
-        return session
+
+    def _order(self) -> protocol.Start:
+        limits = self._spec.effective_limits
+        return protocol.Start(
+            argv=[self.interpreter.executable, "-s", "-S", CHILD, "serve"],
+            environ=environment.variables(self._spec, self.interpreter, self._home),
+            directory=str(self._package.model_dir),
+            memory_bytes=limits.memory_limit_mb and int(limits.memory_limit_mb * MIB),
+            max_processes=limits.max_processes,
+            max_file_bytes=limits.max_file_bytes,
+        )
+
+    def _group(self) -> cgroups.Group | None:
+        if not self.plan.has("cgroup"):
+            return None
+        limits = self._spec.effective_limits
+        memory = limits.memory_limit_mb and int(limits.memory_limit_mb * MIB)
+        return cgroups.Group(
+            cgroups.find(), memory_bytes=memory or None, max_processes=limits.max_processes
+        )
+
+    def _prefix(self) -> list[str]:
+        if not self.plan.has("bwrap"):
+            return []
+        limits = self._spec.effective_limits
+        shm = limits.memory_limit_mb and int(limits.memory_limit_mb * MIB)
+        view = bubblewrap.View(
+            writable=tuple(self._writable()),
+            readable=tuple(self._readable()),
+            private=str(self._home / "tmp"),
+        )
+        return bubblewrap.prefix(
+            view, network=self._spec.network is True, shm_bytes=shm or bubblewrap.SHM_BYTES
+        )
+
+    def _writable(self) -> list[str]:
+        """List what a worker may write: the run directory, or only its own part of it."""
+        if self._spec.model_dir_writable:
+            return [str(self._folder)]
+        return [str(self._home / name) for name in environment.PRIVATE]
+
+    def _readable(self) -> list[str]:
+        """List what a worker must be able to read, wherever it lies."""
+        paths = [str(path) for path in self._package.sys_path]
+        paths += [str(self._package.model_dir), os.path.dirname(CHILD), CLOUDPICKLE]
+        return paths + environment.installation(self.interpreter)
 
     def load(self, session: Session, name: str) -> Answer:
         """Let the worker import the handler, under the startup timeout."""
@@ -67,13 +127,22 @@ class Launcher:
                 id=name,
                 module=self._package.module,
                 model_dir=str(self._package.model_dir),
-                sys_path=paths + list(self._spec.sys_path),
-                handler_roots=paths,
+                sys_path=paths,
+                handler_roots=[str(self._package.code_dir), str(self._package.model_dir)],
                 python_path=self._spec.environ_vars.get("PYTHONPATH"),
-                cloudpickle_dir=os.path.dirname(os.path.abspath(cloudpickle.__file__)),
+                cloudpickle_dir=CLOUDPICKLE,
+                fence=self._fence(),
+                stack_file=str(self._home / "own" / "stacks"),
                 max_response_bytes=self._spec.effective_limits.max_response_bytes,
             ),
             self._startup_seconds,
+        )
+
+    def _fence(self) -> protocol.Fence | None:
+        if not self.plan.has("landlock"):
+            return None
+        return protocol.Fence(
+            writable=[*self._writable(), *DEVICES], deny_tcp=self._spec.network is False
         )
 
     @property

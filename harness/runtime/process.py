@@ -8,14 +8,16 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from struct import pack
 
 import psutil
 
 import worker.protocol as protocol
 from harness.errors import WorkerError
-from harness.runtime import wire
+from harness.runtime import cgroups, wire
 
 CHILD = str(Path(protocol.__file__).with_name("__main__.py"))
 LAST_WAIT_S = 15.0  # a supervisor gives up after 10 s
@@ -28,10 +30,23 @@ class WorkerProcess:
     All five descriptors are this process's ends, non-blocking; close() gives everything back.
     """
 
-    def __init__(self, order: protocol.Start) -> None:
-        """Start a supervisor and hand it its order. Raises WorkerError when it cannot start."""
+    def __init__(
+        self,
+        order: protocol.Start,
+        *,
+        private: Path,
+        prefix: Sequence[str] = (),
+        group: cgroups.Group | None = None,
+    ) -> None:
+        """Start a supervisor, below `prefix`, and hand it its order.
+
+        `private` is the directory that is this worker's alone: by it a process is known as its.
+        Raises WorkerError when it cannot start.
+        """
         self._open: list[int] = []
-        self._home = order.environ.get("HOME", "")
+        self._private = str(private)
+        self._prefix = prefix
+        self.group = group
         try:
             self._start(order)
         except OSError as error:
@@ -44,22 +59,37 @@ class WorkerProcess:
         self.log, log_end = self._pipe()
         control_end, self.control = self._pipe()
         self.report, report_end = self._pipe()
-        theirs = (request_end, reply_end, log_end, control_end, report_end)
+        self._deadline = self._own(memfd("deadline"))
+        groups = [self._own(join) for join in self._group_descriptors()]
+        theirs = (request_end, reply_end, log_end, control_end, report_end, *groups)
+        given = (control_end, report_end, self._deadline)
         self._popen = subprocess.Popen(
-            [sys.executable, "-I", "-S", CHILD, "supervise", str(control_end), str(report_end)],
+            [*self._prefix, sys.executable, "-I", "-S", CHILD, "supervise", *map(str, given)],
             stdin=request_end,
             stdout=reply_end,
             stderr=log_end,
-            pass_fds=(control_end, report_end),
+            pass_fds=(*given, *groups),
             start_new_session=True,
             env={},
             cwd="/",
         )
         for descriptor in theirs:
             self._close_one(descriptor)
-        write_all(self.control, wire.encode(order))
-        for descriptor in self._open:
+        write_all(self.control, wire.encode(replace(order, cgroup_fds=groups)))
+        for descriptor in (self.requests, self.replies, self.log, self.control, self.report):
             os.set_blocking(descriptor, False)
+
+    def set_deadline(self, instant: float) -> None:
+        """Tell the supervisor when it ends the tree if this process does not; 0.0 for never.
+
+        `instant` is of time.monotonic. It costs no message: both have the file open.
+        """
+        os.pwrite(self._deadline, pack("=d", instant), 0)
+
+    def dump(self) -> None:
+        """Order the worker's stacks to be written to its stack file."""
+        with contextlib.suppress(OSError):
+            os.write(self.control, wire.encode(protocol.Dump()))
 
     def kill(self) -> None:
         """Order the end of the whole tree; the supervisor answers with Ended."""
@@ -74,22 +104,30 @@ class WorkerProcess:
         """Give back every descriptor and wait for the supervisor; give its exit status."""
         for descriptor in list(self._open):
             self._close_one(descriptor)
+        status = self._wait()
+        if self.group is not None:
+            self.group.remove()
+        return status
+
+    def _wait(self) -> int | None:
         popen = getattr(self, "_popen", None)
         if popen is None:
             return None
         try:
-            status: int | None = popen.wait(LAST_WAIT_S)
+            return int(popen.wait(LAST_WAIT_S))
         except subprocess.TimeoutExpired:
             popen.kill()
-            status = popen.wait()
-        return status
+            return int(popen.wait())
 
     def sweep(self, worker_pid: int | None) -> int:
         """Kill what is left of the tree after its supervisor was killed; count it.
 
         The second net, for a handler that ends its supervisor: processes of the worker's session,
-        and those that still have the worker's private HOME in their environment.
+        and those that still have the worker's private directory in their environment. In a sandbox
+        the kernel has ended them all with the supervisor.
         """
+        if self.group is not None:
+            self.group.kill()
         left = [process for process in psutil.process_iter() if self._is_ours(process, worker_pid)]
         for process in left:
             with contextlib.suppress(psutil.Error):
@@ -99,10 +137,22 @@ class WorkerProcess:
 
     def _is_ours(self, process: psutil.Process, worker_pid: int | None) -> bool:
         with contextlib.suppress(psutil.Error, OSError):
+            if self._prefix:
+                return False  # the worker's id is one of its own namespace
             if worker_pid is not None and os.getsid(process.pid) == worker_pid:
                 return True
-            return bool(self._home) and process.environ().get("HOME") == self._home
+            return any(self._private in value for value in process.environ().values())
         return False
+
+    def _group_descriptors(self) -> list[int]:
+        if self.group is None:
+            return []
+        flags = os.O_WRONLY | os.O_CLOEXEC
+        return [os.open(path, flags) for path in self.group.join_files()]
+
+    def _own(self, descriptor: int) -> int:
+        self._open.append(descriptor)
+        return descriptor
 
     def _pipe(self) -> tuple[int, int]:
         ends = os.pipe()
@@ -113,6 +163,11 @@ class WorkerProcess:
         if descriptor in self._open:
             self._open.remove(descriptor)
             os.close(descriptor)
+
+
+def memfd(name: str) -> int:
+    """Make a nameless file in memory."""
+    return os.memfd_create(name, os.MFD_CLOEXEC)
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -15,8 +15,10 @@ from typing import Literal
 import worker.protocol as protocol
 from harness.results import LogExcerpt
 from harness.runtime import wire
+from harness.runtime.cgroups import Usage
 from harness.runtime.log import LogCapture
 from harness.runtime.process import WorkerProcess, read_available
+from harness.runtime.stacks import StackFile
 
 EndCause = Literal[
     "not_started",  # the interpreter could not be executed, or speaks another protocol
@@ -33,6 +35,9 @@ EndCause = Literal[
 
 CLOSED_CHANNEL_GRACE_S = 1.0
 KILL_WAIT_S = 12.0
+SECOND_NET_S = 1.0  # so much after our deadline the supervisor ends the tree without us
+DUMP_GRACE_S = 0.2
+DUMP_LOOK_S = 0.005
 EXIT_GRACE_S = 2.0
 SIGKILL = 9
 
@@ -49,6 +54,7 @@ class Ending:
     peak_memory_source: str | None = None
     swept: int = 0
     left: int = 0
+    stack: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,8 @@ class Session:
 
     def __init__(
         self,
-        order: protocol.Start,
+        process: WorkerProcess,
+        stacks: StackFile,
         *,
         max_output_bytes: int,
         max_response_bytes: int,
@@ -80,7 +87,9 @@ class Session:
         self._reports = wire.LineReader(protocol.LINE_OVERHEAD_BYTES)
         self._log = LogCapture()
         self._keep_log = False
-        self._process = WorkerProcess(order)
+        self._process = process
+        self._stacks = stacks
+        self._oom_kills = 0
         self._poll = select.poll()
         for descriptor in (self._process.replies, self._process.log, self._process.report):
             self._poll.register(descriptor, select.POLLIN)
@@ -89,6 +98,7 @@ class Session:
         self._worker_pid: int | None = None
         self._sampled = 0
         self._ending: Ending | None = None
+        self._kernel: Usage | None = None
         self.ready: protocol.Ready | None = None
         self.subreaper = False
         self.late_log_bytes = 0
@@ -174,6 +184,7 @@ class Session:
         """Write the request and read until its reply, an ending or the deadline: first wins."""
         start = time.monotonic()
         deadline = start + timeout_s
+        self._process.set_deadline(deadline + SECOND_NET_S)
         self._log, self._sampled = self._log if self._keep_log else LogCapture(), 0
         try:
             reply, ending = self._converse(line, name, deadline)
@@ -182,6 +193,8 @@ class Session:
         except wire.Violation as error:
             reply, ending = None, self._end("protocol", str(error))
         elapsed = time.monotonic() - start
+        if ending is None:
+            self._process.set_deadline(0.0)
         if reply is not None and self._process.log in self._open:
             self._read(self._process.log)
         return self._answer(name, reply, ending, elapsed)
@@ -194,7 +207,8 @@ class Session:
         while True:
             reply = self._reply(name)
             if reply is not None:
-                return reply, None
+                ending = self._silent_kill()
+                return (None, ending) if ending is not None else (reply, None)
             ending = self._ending_by_now(deadline, hung_up_at)
             if ending is not None:
                 return None, ending
@@ -213,10 +227,37 @@ class Session:
         if self._ended is not None or self._process.report not in self._open:
             return self._end("death", "the worker ended without an answer")
         if now >= deadline:
-            return self._end("timeout", "no answer before the deadline")
+            stack = self._dump_stacks()
+            return replace(self._end("timeout", "no answer before the deadline"), stack=stack)
         if hung_up_at is not None and now - hung_up_at > CLOSED_CHANNEL_GRACE_S:
             return self._end("protocol", "the worker's channel was closed, its process goes on")
         return None
+
+    def _silent_kill(self) -> Ending | None:
+        """End a worker that lives on although the kernel killed a process of its for memory."""
+        group = self._process.group
+        if group is None or group.usage().oom_kills <= self._oom_kills:
+            return None
+        return self._end("memory", "the kernel ended a process of it")
+
+    def _dump_stacks(self) -> str | None:
+        """Have the worker write where its threads are, and give it a moment to do so."""
+        self._process.dump()
+        limit = time.monotonic() + DUMP_GRACE_S
+        while self._ended is None and time.monotonic() < limit:
+            written = self._stacks.read()
+            if written is not None:
+                return written
+            self._wait_a_little(limit)
+        return self._stacks.read()
+
+    def _wait_a_little(self, limit: float) -> None:
+        """Take reports for a few milliseconds, so that a death meanwhile is seen."""
+        only = select.poll()
+        only.register(self._process.report, select.POLLIN)
+        if only.poll(min(DUMP_LOOK_S, max(0.0, limit - time.monotonic())) * 1000):
+            with contextlib.suppress(wire.Violation):
+                self._read(self._process.report)
 
     def _wait_ms(self, deadline: float, hung_up_at: float | None) -> float:
         if hung_up_at is not None:
@@ -290,7 +331,10 @@ class Session:
         swept = 0
         if self._ended is None:
             swept = self._process.sweep(self._worker_pid)
+        group = self._process.group
+        self._kernel = group.usage() if group is not None else None
         self._process.close()
+        self._stacks.close()
         self._ending = self._evidence(cause, detail, swept)
         return self._ending
 
@@ -324,16 +368,27 @@ class Session:
         if ended.reason in ("memory", "processes"):
             cause = "memory" if ended.reason == "memory" else "processes"
             detail = f"{ended.processes} processes"
+        if ended.reason == "deadline":
+            cause, detail = "timeout", "the supervisor ended it after the deadline"
+        if self._kernel is not None and self._kernel.oom_kills > self._oom_kills:
+            cause, detail = "memory", "the kernel ended it at the limit of its control group"
+        elif self._kernel is not None and self._kernel.forks_refused and cause == "death":
+            cause, detail = "processes", "the limit's worth of processes"
         if ended.reason == "exit" and ended.exit_code == protocol.EXIT_CHANNEL_LOST:
             cause, detail = "protocol", "the worker's channel was closed under it"
-        watched = cause == "memory" or ended.memory_bytes > ended.max_rss_bytes
+        if self._kernel is not None and self._kernel.peak_bytes:
+            peak, source = self._kernel.peak_bytes, "cgroup"
+        elif ended.reason == "memory" or ended.memory_bytes > ended.max_rss_bytes:
+            peak, source = ended.memory_bytes, "pss"
+        else:
+            peak, source = ended.max_rss_bytes, "ru_maxrss"
         return Ending(
             cause=cause,
             detail=detail,
             exit_code=ended.exit_code,
             signal=ended.signal,
-            peak_memory_bytes=ended.memory_bytes if watched else ended.max_rss_bytes,
-            peak_memory_source="pss" if watched else "ru_maxrss",
+            peak_memory_bytes=peak,
+            peak_memory_source=source,
             swept=ended.swept,
             left=ended.left,
         )

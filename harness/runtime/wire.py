@@ -67,8 +67,8 @@ class LineReader:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
-        self._parts: list[bytes] = []  # none but the last one is known to hold no line's end
-        self._searched = 0
+        self._parts: list[bytes] = []
+        self._searched = 0  # so many parts from the first hold no line's end
         self._size = 0
 
     def feed(self, data: bytes) -> None:
@@ -77,8 +77,9 @@ class LineReader:
             if any(b"\n" in part for part in (*self._parts[self._searched :], data)):
                 raise Violation(f"lines of more than {self._limit} bytes that nothing asked for")
             raise LineTooLong(f"a line of more than {self._limit} bytes")
-        self._size += len(data)
-        self._parts.append(data)
+        if data:
+            self._size += len(data)
+            self._parts.append(data)
 
     def next_line(self) -> bytes | None:
         """Give the oldest whole line that was not given yet."""

@@ -267,7 +267,7 @@ def test_late_output_is_not_credited_to_the_next_call(package: MakePackage, tmp_
         assert handler.input_fn(REQUEST, "text/csv").success
         assert handler.predict_fn().success
         (flags / "go").touch()
-        assert wait_until((flags / "done").exists, 10)
+        assert wait_until((handler.package.model_dir / "done").exists, 10)
         formatted = handler.output_fn(accept="application/json")
     assert formatted.success
     assert log_of(formatted) == "output of output_fn\n"

@@ -1,0 +1,131 @@
+"""What the handler's Python code tried to reach: hosts and ports, and packages to install.
+
+An audit hook sees the attempt whether or not a layer stops it, and the frame it came from. Code
+that is not Python, and child processes, do not pass here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from .failures import clean
+from .protocol import MAX_ATTEMPTS, MAX_NAME_CHARS, Attempt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+MAX_DEPTH = 300
+
+
+class Watch:
+    """Counts attempts by what was tried and from where, until they are collected."""
+
+    def __init__(self, handler_roots: list[str]) -> None:
+        self._roots = tuple(root + os.sep for root in handler_roots)
+        self._found: dict[tuple[Any, ...], list[float]] = {}
+        self._asking = False
+        sys.addaudithook(self._hear)
+
+    def collect(self) -> list[Attempt] | None:
+        """Give the attempts since the last time, in the order of their first; None for none."""
+        if not self._found:
+            return None
+        found, self._found = self._found, {}
+        return [
+            Attempt(
+                kind=kind,
+                target=target,
+                port=port,
+                file=file,
+                line=line,
+                count=int(count),
+                seconds=max(0.0, last - first),
+            )
+            for (kind, target, port, file, line), (count, first, last) in found.items()
+        ]
+
+    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        reader = _READERS.get(event)
+        if reader is None or self._asking:
+            return
+        self._asking = True
+        try:
+            attempt = reader(arguments)
+            if attempt is not None:
+                self._note(attempt)
+        except Exception:  # arguments that are not what the event promises
+            pass
+        finally:
+            self._asking = False
+
+    def _note(self, attempt: tuple[str, str, int | None]) -> None:
+        kind, target, port = attempt
+        file, line = self._origin()
+        key = (kind, clean(target, MAX_NAME_CHARS), port, file, line)
+        now = time.monotonic()
+        known = self._found.get(key)
+        if known is not None:
+            known[0] += 1
+            known[2] = now
+        elif len(self._found) < MAX_ATTEMPTS:
+            self._found[key] = [1, now, now]
+
+    def _origin(self) -> tuple[str | None, int | None]:
+        """Find the handler's own line: the innermost frame whose file lies in its code."""
+        frame = sys._getframe(3)
+        for _ in range(MAX_DEPTH):
+            if frame is None:
+                break
+            file = frame.f_code.co_filename
+            if file.startswith(self._roots):
+                return clean(file, MAX_NAME_CHARS), frame.f_lineno
+            frame = frame.f_back  # type: ignore[assignment]
+        return None, None
+
+
+def _address(kind: str, address: Any) -> tuple[str, str, int | None] | None:
+    if not isinstance(address, tuple) or len(address) < 2:
+        return None  # a local socket
+    port = address[1] if isinstance(address[1], int) and 0 <= address[1] < 65536 else None
+    return kind, str(address[0]), port
+
+
+def _name(arguments: tuple[Any, ...]) -> tuple[str, str, int | None] | None:
+    host = arguments[0]
+    if host is None:
+        return None  # the wildcard address: nothing is looked up
+    text = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
+    port = arguments[1] if len(arguments) > 1 else None
+    known = isinstance(port, int) and 0 <= port < 65536
+    return "resolve", text, port if known else None
+
+
+def _command(words: list[str]) -> tuple[str, str, int | None] | None:
+    text = " ".join(words)
+    tools = ("pip", "pip3", "conda", "mamba", "apt-get", "apt", "uv", "poetry")
+    called = {os.path.basename(word) for word in text.split()}
+    if "install" in called and called.intersection(tools):
+        return "install", text, None
+    return None
+
+
+def _words(command: Any) -> list[str]:
+    if isinstance(command, (list, tuple)):
+        return [os.fsdecode(word) for word in command]
+    return [os.fsdecode(command)]
+
+
+_READERS: dict[str, Any] = {
+    "socket.connect": lambda given: _address("connect", given[1]),
+    "socket.sendto": lambda given: _address("send", given[1]),
+    "socket.sendmsg": lambda given: _address("send", given[1]),
+    "socket.getaddrinfo": _name,
+    "socket.gethostbyname": _name,
+    "subprocess.Popen": lambda given: _command(_words(given[1])),
+    "os.system": lambda given: _command(_words(given[0])),
+    "os.exec": lambda given: _command(_words(given[1])),
+    "os.posix_spawn": lambda given: _command(_words(given[1])),
+}
