@@ -98,6 +98,8 @@ def _name(arguments: tuple[Any, ...]) -> tuple[str, str, int | None] | None:
     if host is None:
         return None  # the wildcard address: nothing is looked up
     text = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
+    if ":" in text or not text.strip("0123456789."):
+        return None  # an address: nothing is looked up
     port = arguments[1] if len(arguments) > 1 else None
     known = isinstance(port, int) and 0 <= port < 65536
     return "resolve", text, port if known else None

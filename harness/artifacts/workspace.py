@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from harness.artifacts import stale
 from harness.errors import HarnessError
 
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -34,12 +36,14 @@ class RunDirectory:
         self._parent = parent
         self._path: Path | None = None
         self._identity = (0, 0)
+        self._lock = -1
 
     def __enter__(self) -> RunDirectory:
         parent = Path(tempfile.gettempdir()) if self._parent is None else self._parent
         try:
             parent.mkdir(parents=True, exist_ok=True)
             made = tempfile.mkdtemp(prefix=f"handlerproof-{os.getpid()}-", dir=parent.resolve())
+            self._lock = stale.lock(Path(made))
         except OSError as error:
             raise HarnessError(
                 f"no run directory can be made in {parent}: {error.strerror}; "
@@ -47,7 +51,13 @@ class RunDirectory:
             ) from error
         self._path = Path(made)
         self._identity = _identity(os.lstat(made))
+        self._remove_those_of_dead_testers(Path(made).parent)
         return self
+
+    def _remove_those_of_dead_testers(self, parent: Path) -> None:
+        for left in stale.found_in(parent):
+            with contextlib.suppress(HarnessError):  # the next tester tries again
+                remove(left)
 
     def __exit__(
         self,
@@ -56,6 +66,7 @@ class RunDirectory:
         traceback: TracebackType | None,
     ) -> None:
         path, self._path = self.path, None
+        os.close(self._lock)
         try:
             remove(path, identity=self._identity)
         except HarnessError as error:

@@ -24,4 +24,5 @@ def run(
         with opened(spec, directory, on_row) as live:
             called = flow.run(live, spec, samples.chosen)
             live.close()
+            live.observe()
             return assembly.assemble(spec, live, samples, called)

@@ -10,14 +10,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import worker.protocol as protocol
+from harness.artifacts import changes
 from harness.artifacts.package import Package, open_package
 from harness.artifacts.workspace import RunDirectory
 from harness.checks import arguments, validation, verdict
-from harness.errors import SpecError
+from harness.checks.observations import Observations
+from harness.errors import IsolationUnavailableError, SpecError
 from harness.results import (
     EnvironmentSummary,
     FunctionTestResult,
     IsolationSummary,
+    NetworkAttempt,
     ResponseSummary,
 )
 from harness.runtime import isolation
@@ -57,6 +60,9 @@ class LiveHandler:
         self._responses: dict[str, ResponseSummary] = {}
         self._latest: dict[str, str] = {}
         self._last_id: str | None = None
+        self._load_attempts: list[NetworkAttempt] = []
+        self._observations = Observations(self._limits)
+        self._model_before = changes.listing(package.model_dir)
 
     # ------------------------------------------------------------ the four functions
 
@@ -213,6 +219,15 @@ class LiveHandler:
             self.warnings.append(f"at the worker's exit: {ending.detail}{verdict.how(ending)}")
         self._warn_of_leftovers(session, ending)
 
+    def observe(self) -> None:
+        """Add the warnings that only the whole run shows; call it after `close`."""
+        network = self.isolation.network if self.isolation else None
+        self.warnings += self._observations.warnings(self._rows.values(), network)
+        self.isolation = self._observations.complete(self.isolation)
+        self.warnings += changes.told(
+            self._model_before, changes.listing(self.package.model_dir), "the model directory"
+        )
+
     # ------------------------------------------------------------ the worker behind it
 
     def _ensure_loaded(self) -> Answer | None:
@@ -228,9 +243,15 @@ class LiveHandler:
         answer = self._launcher.load(session, secrets.token_hex(8))
         if isinstance(answer.reply, protocol.Loaded):
             self._session = session
+            self._load_attempts = verdict.attempts_of(answer.reply)
+            self._observations.forget_worker()
             self._functions = {item.name: item for item in answer.reply.functions}
             return None
         session.close()
+        if isinstance(answer.reply, protocol.Refused):
+            raise IsolationUnavailableError(
+                f"the worker could not be fenced in: {answer.reply.reason}"
+            )
         return answer
 
     def _record(
@@ -245,6 +266,12 @@ class LiveHandler:
             function_name=function,  # type: ignore[arg-type]
             **{"validation_details": details, **fields, **verdict_fields},
         )
+        if self._load_attempts:
+            # What the import tried is shown with the first call, as its log is.
+            found = [*self._load_attempts, *row.network_attempts]
+            row = row.model_copy(update={"network_attempts": found})
+            self._load_attempts = []
+        self._observations.take(row, answer)
         self._rows[name] = row
         self._last_id = name
         self._on_row(row)
@@ -276,7 +303,9 @@ class LiveHandler:
             self._warn_of_leftovers(session, ending)
 
     def _warn_of_leftovers(self, session: Session, ending: Ending) -> None:
-        if ending.swept:
+        if ending.cause == "supervisor":
+            self.warnings.append(f"{ending.detail}; {ending.swept} processes were ended after it")
+        elif ending.swept and ending.cause in ("closed", "death"):
             self.warnings.append(f"{ending.swept} processes that the handler left were ended")
         if ending.left:
             self.warnings.append(f"{ending.left} processes of the handler could not be ended")

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from harness.cli.doctor import doctor
 from harness.cli.run import run
 from harness.errors import (
     HandlerEnvironmentError,
@@ -49,6 +50,7 @@ def main() -> None:
 
 
 main.add_command(run)
+main.add_command(doctor)
 
 
 def _leave(message: str, code: int) -> None:

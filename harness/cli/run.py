@@ -15,6 +15,7 @@ from harness.results import InferenceTestResult
 from harness.specs import InferenceHandlerSpec, parse_memory
 from harness.tester import RuntimeTester
 
+NETWORK: dict[str, bool | str] = {"none": False, "loopback": "loopback", "all": True}
 EXAMPLES = """\b
 Examples:
   handlerproof run model.tar.gz --payloads payloads/
@@ -39,6 +40,10 @@ Examples:
 @click.option("--accept", multiple=True, metavar="TYPE", help="Accept type to ask for; repeatable.")
 @click.option("--content-type", multiple=True, metavar="TYPE",
               help="Run only samples of this type; repeatable.")  # fmt: skip
+@click.option("--isolation", type=click.Choice(["auto", "process", "bwrap", "max"]),
+              help="Layers to hold the handler in (default auto; see doctor).")  # fmt: skip
+@click.option("--network", type=click.Choice(["none", "loopback", "all"]),
+              help="What the handler may reach (default none).")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",
               show_default=True, help="What to print on standard output.")  # fmt: skip
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE",
@@ -72,9 +77,12 @@ def _fields(options: dict[str, Any]) -> dict[str, Any]:
         "entry_point": options["entry_point"],
         "supported_accept_types": list(options["accept"]) or None,
         "supported_content_types": list(options["content_type"]) or None,
+        "isolation": options["isolation"],
         "environment": options["python"] and {"python": options["python"]},
     }
     fields |= {name: value for name, value in simple.items() if value is not None}
+    if options["network"] is not None:
+        fields["network"] = NETWORK[options["network"]]
     if options["memory"] is not None:
         limit = parse_memory(options["memory"])
         fields["limits"] = {**fields.get("limits", {}), "memory_limit_mb": limit}

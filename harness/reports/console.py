@@ -18,6 +18,7 @@ from harness.results import (
 
 Row = FunctionTestResult | EndToEndTestResult
 LOG_LINES = 8
+STACK_LINES = 12
 
 NEXT_STEP = {
     Outcome.failed: "compare what was returned with what the sample, or the server, expects",
@@ -137,6 +138,8 @@ def _failure(row: FunctionTestResult) -> RenderableType:
             f"{cause.type}: {shortened(cause.message, 160)}"
             for cause in row.failure.causes
         ]
+    if row.stack:
+        lines += ["where it hung:", *("  " + line for line in row.stack.splitlines()[:STACK_LINES])]
     if row.log is not None:
         lines += ["log:", *("  " + line for line in _last_lines(row.log))]
     lines.append(f"next: {NEXT_STEP[row.outcome]}")
@@ -176,8 +179,9 @@ def _in_force(result: InferenceTestResult) -> Text:
     if result.isolation is None or result.environment is None:
         return Text("\nno worker was started", style="dim")
     isolation, environment = result.isolation, result.environment
+    missing = "".join(f"; no {item.layer} ({item.reason})" for item in isolation.missing)
     return Text(
-        f"\nisolation: {', '.join(isolation.effective)}; memory limit by "
+        f"\nisolation: {', '.join(isolation.effective)}{missing}; memory limit by "
         f"{isolation.memory.enforcer}; network {isolation.network}; "
         f"environment: {environment.kind}, Python {environment.python_version}",
         style="dim",

@@ -4,10 +4,14 @@ An `auto` plan takes what there is and names what is missing; an explicit level 
 refused with the probe's own words.
 """
 
+import os
+import platform
 import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
+
+import psutil
 
 from harness.errors import IsolationUnavailableError
 from harness.runtime import bubblewrap, cgroups
@@ -70,6 +74,21 @@ def plan(spec: InferenceHandlerSpec) -> Plan:
             'network="loopback" needs a network namespace; set isolation="bwrap" or "max"'
         )
     return Plan(spec.isolation, chosen, missing)
+
+
+@cache
+def process() -> Probe:
+    """Look for what the layer under all others needs of the kernel."""
+    if not hasattr(os, "pidfd_open") or not os.path.isdir("/proc/self/task"):
+        reason = "not Linux, or an old one: memory and processes of a tree are not watched"
+        return Probe("process", platform.system(), reason, "Use Linux 5.3 or newer.")
+    swap = _swap_bytes()
+    reason = "there is swap, so a memory limit counts what is in memory only" if swap else ""
+    return Probe("process", platform.release(), reason)
+
+
+def _swap_bytes() -> int:
+    return int(psutil.swap_memory().total)
 
 
 @cache
