@@ -11,7 +11,7 @@ from harness.artifacts.workspace import RunDirectory
 from harness.checks import handler_test, validation
 from harness.checks.live import LiveHandler, opened
 from harness.checks.seed_views import function_view, pipeline_view
-from harness.checks.sources import Source, spec_of
+from harness.checks.sources import Source, own_model_dir, spec_of
 from harness.errors import HarnessError, SpecError
 from harness.results import FunctionTestResult, InferenceTestResult
 from harness.specs import InferenceHandlerSpec, RuntimeTestingConfiguration
@@ -95,11 +95,11 @@ class RuntimeTester:
                 return function_view(handler_module.function(function_name, test_params))
             with RunDirectory(self._workspace()) as run:
                 given = dict(test_params)
-                own_model = function_name == "model_fn" and given.get("model_dir")
-                spec = spec_of(handler_module, run, str(own_model) if own_model else None)
-                if own_model and spec.model_dir == str(own_model):
+                own_model = own_model_dir(function_name, given)
+                spec = spec_of(handler_module, run, own_model)
+                if own_model is not None and spec.model_dir == own_model:
                     # The handler gets the private copy, never the caller's directory in place.
-                    given["model_dir"] = None
+                    given = dict.fromkeys(given)
                 with opened(spec, run) as live:
                     return function_view(live.function(function_name, given))
         except HarnessError as error:

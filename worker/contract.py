@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 
 
 import binascii
+import inspect
+import json  # at the top: later on, a json.py of the handler's could be found
 import os
+
+_counted: dict[int, tuple[Any, int]] = {}  # with the function, so that its id stays its own
 
 TEXT_TYPES = ("application/json", "text/csv")
 FORM_TYPE = "application/x-www-form-urlencoded"
@@ -30,10 +34,15 @@ def decode_body(data: bytes, content_type: str | None) -> str | bytearray | None
 
 
 def count_parameters(function: Any) -> int:
-    """Count parameters as the toolkit does: every kind counts one, also *args and defaults."""
-    import inspect
+    """Count parameters as the toolkit does: every kind counts one, also *args and defaults.
 
-    return len(inspect.signature(function).parameters)
+    The toolkit counts at every call; a function's count is kept, for it takes as long as a call.
+    """
+    known = _counted.get(id(function))
+    if known is None:
+        known = (function, len(inspect.signature(function).parameters))
+        _counted[id(function)] = known
+    return known[1]
 
 
 def invoke(function: Any, arguments: list[Any], context: Context) -> Any:
@@ -166,8 +175,6 @@ def respond(
         return status, content_type, value.encode("utf-8"), None
     if isinstance(value, (bytes, bytearray)):
         return status, content_type, bytes(value), None
-    import json
-
     try:
         return status, content_type, json.dumps(value, indent=2).encode("utf-8"), None
     except TypeError:

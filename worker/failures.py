@@ -54,6 +54,8 @@ def message(error: BaseException) -> str:
 def clean(text: str, limit: int) -> str:
     """Cut the middle out of a long text, and make it valid Unicode (no lone surrogates)."""
     text = str.__str__(text)  # a plain str: a subclass may answer as it likes
+    if text.isascii() and len(text) <= limit:
+        return text
     if len(text) > limit:
         half = limit // 2
         text = "%s\n... %d characters ...\n%s" % (text[:half], len(text) - 2 * half, text[-half:])

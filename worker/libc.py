@@ -12,16 +12,18 @@ if TYPE_CHECKING:
 
 
 PR_SET_CHILD_SUBREAPER = 36
+_addresses: dict[str, int] = {}
 
 
 def call(name: str, *arguments: object) -> Any:
-    """Call a function of the C library with int or None arguments; None when it cannot be had."""
+    """Call a function of the C library with int, bytes or None; None when it cannot be had."""
     try:
         import _ctypes
 
-        program: Any = None  # the C library as this process has it
-        address = _ctypes.dlsym(_ctypes.dlopen(program, 2), name)
-        return _ctypes.call_function(address, arguments)
+        if name not in _addresses:
+            program: Any = None  # the C library as this process has it
+            _addresses[name] = _ctypes.dlsym(_ctypes.dlopen(program, 2), name)
+        return _ctypes.call_function(_addresses[name], arguments)
     except Exception:
         return None
 

@@ -363,15 +363,11 @@ REPORTS = (Started, NotStarted, Sample, Ended)
 
 def plain(record: object) -> object:
     """Turn a message and its parts into what JSON can carry. Defaults of None are left out."""
+    if isinstance(record, Strict):
+        return {name: plain(value) for name, value in vars(record).items() if value is not None}
     if isinstance(record, list):
         return [plain(item) for item in record]
-    if not isinstance(record, Strict):
-        return record
-    return {
-        name: plain(value)
-        for name, value in ((name, getattr(record, name)) for name in field_names(type(record)))
-        if value is not None
-    }
+    return record
 
 
 def field_names(kind: type) -> list[str]:

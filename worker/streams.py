@@ -17,6 +17,8 @@ import os
 from . import codec, libc
 from .protocol import EXIT_CHANNEL_LOST, REPLIES_FD, REQUESTS_FD, plain
 
+READ_BYTES = 65_536  # what a pipe holds
+
 
 class Channel:
     """Requests in, replies out, one JSON line each. Only the process that made it may use it."""
@@ -39,7 +41,7 @@ class Channel:
         parts = [self._pending]
         while b"\n" not in parts[-1]:
             try:
-                part = os.read(REQUESTS_FD, 1 << 20)
+                part = os.read(REQUESTS_FD, READ_BYTES)
             except OSError:
                 os._exit(EXIT_CHANNEL_LOST)
             if not part:

@@ -1,7 +1,8 @@
-"""The worker's own memory, peak per call, and its threads (/proc on Linux)."""
+"""The worker's own memory, peak per call, its threads and descriptors (/proc on Linux)."""
 
 from __future__ import annotations
 
+import _thread
 import os
 import resource
 
@@ -31,19 +32,15 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT_BYTES
 
 
-def threads() -> int | None:
-    """Count the threads of this process, those of C libraries too; None where it cannot be had."""
-    return _entries("/proc/self/task", 0)
+def threads() -> int:
+    """Count the threads that Python code started; the pools of C libraries are not leaks."""
+    return _thread._count()
 
 
 def descriptors() -> int | None:
     """Count the open descriptors of this process; None where it cannot be had."""
-    return _entries("/proc/self/fd", 1)
-
-
-def _entries(folder: str, own: int) -> int | None:
-    """Count the entries of a directory in /proc, but for those that the look itself makes."""
     try:
-        return len(os.listdir(folder)) - own
+        # From Linux 6.2 on the directory's size is the count: a quarter of the cost of a listing.
+        return os.stat("/proc/self/fd").st_size or len(os.listdir("/proc/self/fd")) - 1
     except OSError:
         return None

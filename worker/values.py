@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+import itertools
 import reprlib
 import sys
 
@@ -29,6 +30,8 @@ LARGEST = 2**63 - 1
 def describe(value: Any) -> Value:
     """Describe a value: type, shape, dtype, columns, length, size in bytes, a preview."""
     kind = type(value)
+    if kind in _SIMPLE:
+        return _describe_simple(value, kind.__name__)
     return Value(
         type=_ask(_type_name, kind) or "?",
         module=_ask(_module_name, kind) or "?",
@@ -36,6 +39,18 @@ def describe(value: Any) -> Value:
         dtype=_ask(_dtype, value),
         columns=_ask(_columns, value),
         length=_ask(_length, value),
+        size_bytes=_ask(_size, value),
+        preview=_ask(_preview, value),
+    )
+
+
+def _describe_simple(value: Any, name: str) -> Value:
+    """Describe a builtin, which runs no code of the handler's and has no array's fields."""
+    sized = isinstance(value, (str, bytes, bytearray))
+    return Value(
+        type=name,
+        module="builtins",
+        length=len(value) if sized else None,
         size_bytes=_ask(_size, value),
         preview=_ask(_preview, value),
     )
@@ -63,7 +78,7 @@ def _shape(value: Any) -> list[int] | None:
     shape = getattr(value, "shape", None)
     if shape is None or callable(shape):
         return None
-    dimensions = [int(size) for size in list(shape)[:MAX_DIMENSIONS]]
+    dimensions = [int(size) for size in itertools.islice(shape, MAX_DIMENSIONS)]
     return dimensions if all(0 <= size <= LARGEST for size in dimensions) else None
 
 
@@ -122,7 +137,8 @@ class _Preview(reprlib.Repr):
         self.maxdict = 20
         self.maxlevel = 4
         self.maxlong = 100
-        self.maxstring = self.maxother = MAX_PREVIEW_CHARS // 2
+        self.maxstring = 240
+        self.maxother = MAX_PREVIEW_CHARS // 2
 
     def repr_str(self, text: str, level: int) -> str:
         return super().repr_str(text[: 2 * self.maxstring], level)
@@ -134,4 +150,8 @@ class _Preview(reprlib.Repr):
 
 
 def _preview(value: Any) -> str:
-    return clean(_Preview().repr(value), MAX_PREVIEW_CHARS)
+    return clean(_PREVIEW.repr(value), MAX_PREVIEW_CHARS)
+
+
+_PREVIEW = _Preview()
+_SIMPLE = frozenset([str, bytes, bytearray, int, float, bool, complex, type(None)])

@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,6 +37,31 @@ def positions(function: str, given: Mapping[str, Any], own: Sequence[str]) -> li
     if missing:
         raise SpecError(f"test_params: {function} needs {', '.join(missing)} as well")
     return [values[place] for place in range(len(expected))]
+
+
+def body_bytes(body: Any) -> bytes:
+    """Give a request's body as it is sent. Raises SpecError for what no request can have."""
+    if isinstance(body, bytes | bytearray):
+        return bytes(body)
+    if isinstance(body, str) and _is_unicode(body):
+        return body.encode("utf-8")
+    kind = "text that is not Unicode" if isinstance(body, str) else type(body).__name__
+    raise SpecError(f"request_body must be str or bytes, got {kind}; encode it as a client does")
+
+
+def header(name: str, value: Any) -> str | None:
+    """Check the value of a request's header; None is no header. Raises SpecError."""
+    if value is None or (isinstance(value, str) and _is_unicode(value)):
+        return value
+    raise SpecError(f"{name} must be a str or None, got {shown(value)!r}")
+
+
+def path_text(path: Any) -> str:
+    """Give a path as text. Raises SpecError for what is none."""
+    text = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if isinstance(text, str) and _is_unicode(text):
+        return text
+    raise SpecError(f"model_dir must be a path, got {shown(path)!r}")
 
 
 def body_argument(body: bytes, content_type: str | None) -> Argument:

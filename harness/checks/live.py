@@ -94,23 +94,34 @@ class LiveHandler:
         if name not in arguments.NAMES:
             known = ", ".join(arguments.NAMES)
             raise SpecError(f"there is no function {name!r}; a handler has {known}")
-        self._ensure_loaded()
-        described = self._functions.get(name)
-        given = arguments.positions(name, parameters, (described and described.parameters) or [])
-        called: FunctionTestResult = getattr(self, name)(*given)
-        return called.model_copy(
-            update={
-                "input_parameters": {
-                    key: arguments.shown(value) for key, value in parameters.items()
-                }
-            }
+        called = self._not_loaded(name) or self._by_name(name, parameters)
+        given = {key: arguments.shown(value) for key, value in parameters.items()}
+        shown = called.model_copy(update={"input_parameters": given})
+        self._rows.update({key: shown for key, row in self._rows.items() if row is called})
+        return shown
+
+    def _not_loaded(self, function: str) -> FunctionTestResult | None:
+        """Give the row of a function whose handler cannot be loaded."""
+        failed = self._ensure_loaded()
+        if failed is None:
+            return None
+        name = secrets.token_hex(8)
+        self._record(name, function, failed, "import", {})
+        return self.row(name)
+
+    def _by_name(self, function: str, parameters: Mapping[str, Any]) -> FunctionTestResult:
+        described = self._functions.get(function)
+        own = (described and described.parameters) or []
+        called: FunctionTestResult = getattr(self, function)(
+            *arguments.positions(function, parameters, own)
         )
+        return called
 
     # ------------------------------------------------------------ one call
 
     def model_call(self, model_dir: str | None = None) -> str:
         """Call model_fn; give the id of its row."""
-        folder = model_dir or str(self.package.model_dir)
+        folder = arguments.path_text(model_dir or self.package.model_dir)
         given = [protocol.Argument(kind="json", json=folder)]
         return self.call("model_fn", given, input_parameters={"model_dir": folder})
 
@@ -118,7 +129,8 @@ class LiveHandler:
         self, body: str | bytes, content_type: str | None, sample_name: str | None = None
     ) -> str:
         """Call input_fn; give the id of its row."""
-        data = body.encode("utf-8") if isinstance(body, str) else body
+        data = arguments.body_bytes(body)
+        content_type = arguments.header("content_type", content_type)
         return self.call(
             "input_fn",
             [
@@ -133,6 +145,7 @@ class LiveHandler:
 
     def output_call(self, prediction: protocol.Argument, accept: str | None, **fields: Any) -> str:
         """Call output_fn; give the id of its row."""
+        accept = arguments.header("accept", accept)
         given = [prediction, arguments.accept_argument(accept)]
         return self.call(
             "output_fn",

@@ -1,7 +1,10 @@
 """What may stand for a handler: a spec, a path, or a module object."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from harness.artifacts.workspace import RunDirectory
 from harness.checks import pickles
@@ -35,10 +38,19 @@ def spec_of(
     if isinstance(source, ModuleType):
         file = getattr(source, "__file__", None)
         return _of_code(Path(file) if file else _by_value(source, run), model_dir)
+    if not isinstance(source, str | os.PathLike):
+        kind = type(source).__name__
+        raise SpecError(f"a handler is a path, a spec, a module or a live handler, not a {kind}")
     path = Path(source)
     if path.suffix == ".py":
         return _of_code(path, model_dir)
     return InferenceHandlerSpec(handler_name=_name(path), packaged_model_path=str(path))
+
+
+def own_model_dir(function: str, parameters: Mapping[str, Any]) -> str | None:
+    """Give the model directory that a call of model_fn names, by whatever name it does."""
+    (path,) = parameters.values() if function == "model_fn" and len(parameters) == 1 else (None,)
+    return os.fspath(path) if isinstance(path, str | os.PathLike) and path else None
 
 
 def _of_code(path: Path, model_dir: str | None) -> InferenceHandlerSpec:

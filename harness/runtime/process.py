@@ -5,13 +5,14 @@ worker or a launcher that forks them, was measured: docs/decisions/0101-supervis
 """
 
 import contextlib
+import mmap
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from struct import pack
+from struct import pack_into
 
 import psutil
 
@@ -20,6 +21,7 @@ from harness.errors import WorkerError
 from harness.runtime import cgroups, wire
 
 CHILD = str(Path(protocol.__file__).with_name("__main__.py"))
+READ_BYTES = 65_536  # what a pipe holds
 LAST_WAIT_S = 15.0  # a supervisor gives up after 10 s
 
 
@@ -59,7 +61,8 @@ class WorkerProcess:
         self.log, log_end = self._pipe()
         control_end, self.control = self._pipe()
         self.report, report_end = self._pipe()
-        self._deadline = self._own(memfd("deadline"))
+        self._deadline = self._own(memfd("deadline", 8))
+        self._instant = mmap.mmap(self._deadline, 8)
         groups = [self._own(join) for join in self._group_descriptors()]
         theirs = (request_end, reply_end, log_end, control_end, report_end, *groups)
         given = (control_end, report_end, self._deadline)
@@ -84,7 +87,7 @@ class WorkerProcess:
 
         `instant` is of time.monotonic. It costs no message: both have the file open.
         """
-        os.pwrite(self._deadline, pack("=d", instant), 0)
+        pack_into("=d", self._instant, 0, instant)
 
     def dump(self) -> None:
         """Order the worker's stacks to be written to its stack file."""
@@ -104,6 +107,8 @@ class WorkerProcess:
         """Give back every descriptor and wait for the supervisor; give its exit status."""
         for descriptor in list(self._open):
             self._close_one(descriptor)
+        if hasattr(self, "_instant"):
+            self._instant.close()
         status = self._wait()
         if self.group is not None:
             self.group.remove()
@@ -165,9 +170,11 @@ class WorkerProcess:
             os.close(descriptor)
 
 
-def memfd(name: str) -> int:
-    """Make a nameless file in memory."""
-    return os.memfd_create(name, os.MFD_CLOEXEC)
+def memfd(name: str, size: int) -> int:
+    """Make a nameless file of zeros in memory."""
+    file = os.memfd_create(name, os.MFD_CLOEXEC)
+    os.truncate(file, size)
+    return file
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -177,13 +184,9 @@ def write_all(descriptor: int, data: bytes) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def read_available(descriptor: int) -> Iterator[bytes]:
-    """Read a non-blocking descriptor until it would block; an empty piece means its end."""
-    while True:
-        try:
-            data = os.read(descriptor, 1 << 20)
-        except BlockingIOError:
-            return
-        yield data
-        if not data:
-            return
+def read_available(descriptor: int) -> bytes | None:
+    """Read once from a non-blocking descriptor: None when nothing has come, b"" at its end."""
+    try:
+        return os.read(descriptor, READ_BYTES)
+    except BlockingIOError:
+        return None

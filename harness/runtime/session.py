@@ -8,7 +8,6 @@ import contextlib
 import os
 import select
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -154,7 +153,7 @@ class Session:
             return self._ending
         try:
             for descriptor, _ in self._poll.poll(0):
-                self._read(descriptor)
+                self._drain(descriptor)
         except wire.Violation as error:
             return self._end("protocol", str(error))
         if not self._keep_log:
@@ -195,8 +194,8 @@ class Session:
         elapsed = time.monotonic() - start
         if ending is None:
             self._process.set_deadline(0.0)
-        if reply is not None and self._process.log in self._open:
-            self._read(self._process.log)
+        if reply is not None:
+            self._drain(self._process.log)
         return self._answer(name, reply, ending, elapsed)
 
     def _converse(
@@ -287,21 +286,22 @@ class Session:
             self._poll.unregister(self._process.requests)
         return rest
 
-    def _read(self, descriptor: int) -> None:
-        """Take what has come on one descriptor. Raises Violation."""
-        for data in read_available(descriptor):
-            if not data:
-                self._open.discard(descriptor)
-                self._poll.unregister(descriptor)
-            elif descriptor == self._process.log:
-                self._log.add(data)
-                if self._log.total_bytes > self._max_output:
-                    return
-            elif descriptor == self._process.replies:
-                self._lines.feed(data)
-            else:
-                self._reports.feed(data)
-                self._take_reports()
+    def _read(self, descriptor: int) -> bool:
+        """Take once what has come on a descriptor; say whether anything came. Raises Violation."""
+        data = read_available(descriptor)
+        if data is None:
+            return False
+        if not data:
+            self._open.discard(descriptor)
+            self._poll.unregister(descriptor)
+        elif descriptor == self._process.log:
+            self._log.add(data)
+        elif descriptor == self._process.replies:
+            self._lines.feed(data)
+        else:
+            self._reports.feed(data)
+            self._take_reports()
+        return bool(data)
 
     def _take_reports(self) -> None:
         while (line := self._reports.next_line()) is not None:
@@ -316,8 +316,10 @@ class Session:
                 self._drain(self._process.log)
 
     def _drain(self, descriptor: int) -> None:
-        if descriptor in self._open:
-            self._read(descriptor)
+        """Take all that has come on a descriptor, as far as the limits let it."""
+        while descriptor in self._open and self._log.total_bytes <= self._max_output:
+            if not self._read(descriptor):
+                return
 
     # ------------------------------------------------------------ the end
 
@@ -350,13 +352,11 @@ class Session:
                     self._drop_or_read(descriptor)
 
     def _drop_or_read(self, descriptor: int) -> None:
-        if descriptor == self._process.replies:
-            for data in _few(read_available(descriptor)):
-                if not data:
-                    self._open.discard(descriptor)
-                    self._poll.unregister(descriptor)
-        else:
+        if descriptor != self._process.replies:
             self._read(descriptor)
+        elif read_available(descriptor) == b"":
+            self._open.discard(descriptor)
+            self._poll.unregister(descriptor)
 
     def _evidence(self, cause: EndCause, detail: str, swept: int) -> Ending:
         ended = self._ended
@@ -408,9 +408,3 @@ class Session:
         if not self._keep_log:
             self._log = LogCapture()
         return Answer(name, reply, ending, elapsed_s, peak, source, log)
-
-
-def _few(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Take some pieces of an endless stream."""
-    for _, piece in zip(range(64), pieces, strict=False):
-        yield piece

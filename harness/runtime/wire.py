@@ -16,6 +16,8 @@ Report = protocol.Started | protocol.NotStarted | protocol.Sample | protocol.End
 
 T = TypeVar("T")
 
+_encoder = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+
 _replies: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="type")])
 _reports: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator="type")])
 
@@ -30,8 +32,7 @@ class LineTooLong(Violation):
 
 def encode(message: object) -> bytes:
     """Write a message as one line. Raises ValueError for a NaN or an infinity in it."""
-    text = json.dumps(protocol.plain(message), allow_nan=False, separators=(",", ":"))
-    return text.encode("ascii") + b"\n"
+    return _encoder.encode(protocol.plain(message)).encode("ascii") + b"\n"
 
 
 def decode_reply(line: bytes) -> Reply:
