@@ -35,22 +35,30 @@ def dataclass(frozen: bool) -> Any:
 
 def _with_constructor(kind: type) -> type:
     """Give a class with annotations a constructor that takes its fields, by keyword only."""
-    names = kind.__annotations__
-    defaults = {name: kind.__dict__[name] for name in names if name in kind.__dict__}
+    template = {name: kind.__dict__.get(name, _REQUIRED) for name in kind.__annotations__}
+    makers = {name: item.default_factory for name, item in template.items() if _is_made(item)}
 
     def __init__(self: Any, **given: Any) -> None:
-        for name in names:
-            if name in given:
-                value = given.pop(name)
-            elif name in defaults:
-                value = defaults[name]
-                if isinstance(value, Field):
-                    value = value.default_factory()
-            else:
-                raise TypeError("%s lacks the field %r" % (kind.__name__, name))
-            setattr(self, name, value)
-        if given:
-            raise TypeError("%s has no field %r" % (kind.__name__, sorted(given)[0]))
+        own = self.__dict__
+        own.update(template)
+        own.update(given)
+        for name in makers:
+            if name not in given:
+                own[name] = makers[name]()
+        if len(own) != len(template):
+            odd = sorted(set(given).difference(template))
+            raise TypeError("%s has no field %r" % (kind.__name__, odd[0]))
+        if len(given) < len(template):
+            missing = [name for name, value in own.items() if value is _REQUIRED]
+            if missing:
+                raise TypeError("%s lacks the field %r" % (kind.__name__, missing[0]))
 
     kind.__init__ = __init__  # type: ignore[misc]
     return kind
+
+
+def _is_made(default: Any) -> bool:
+    return isinstance(default, Field)
+
+
+_REQUIRED = object()

@@ -5,6 +5,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from harness.checks import pickles
@@ -18,6 +19,15 @@ NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
     "predict_fn": (("input_object", "input_data"), ("model", "model_artifacts")),
     "output_fn": (("prediction", "predictions"), ("accept", "accept_type")),
 }
+
+
+@dataclass(frozen=True)
+class Headers:
+    """What a request says of itself; every function of it sees the same in its context."""
+
+    content_type: str | None = None
+    accept: str | None = None
+    body_bytes: int = 0
 
 
 def positions(function: str, given: Mapping[str, Any], own: Sequence[str]) -> list[Any]:

@@ -126,16 +126,31 @@ class _Requests:
     def _call(self, stage: str, request: Request) -> str:
         sample, live = request.sample, self._live
         if stage == "input_fn":
-            return live.input_call(sample.request_body, sample.content_type, sample.sample_name)
+            return live.input_call(
+                sample.request_body,
+                sample.content_type,
+                sample.sample_name,
+                accept=request.accept,
+            )
+        headers = arguments.Headers(
+            sample.content_type,
+            request.accept,
+            len(arguments.body_bytes(sample.request_body)),
+        )
         if stage == "predict_fn":
             given = [arguments.kept_argument(request.calls["input_fn"])]
             given.append(arguments.kept_argument(self._model))
             return live.call(
-                stage, given, sample_name=sample.sample_name, content_type=sample.content_type
+                stage,
+                given,
+                headers=headers,
+                sample_name=sample.sample_name,
+                content_type=sample.content_type,
             )
         return live.output_call(
             arguments.kept_argument(request.calls["predict_fn"]),
             request.accept,
+            headers=headers,
             sample_name=sample.sample_name,
             content_type=sample.content_type,
         )

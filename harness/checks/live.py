@@ -14,6 +14,7 @@ from harness.artifacts import changes
 from harness.artifacts.package import Package, open_package
 from harness.artifacts.workspace import RunDirectory
 from harness.checks import arguments, validation, verdict
+from harness.checks.arguments import Headers
 from harness.checks.observations import Observations
 from harness.errors import IsolationUnavailableError, SpecError
 from harness.results import (
@@ -28,6 +29,7 @@ from harness.runtime.launch import Launcher
 from harness.runtime.session import Answer, Ending, Session
 from harness.specs import InferenceHandlerSpec
 
+NO_REQUEST = Headers()
 Listener = Callable[[FunctionTestResult], None]
 
 
@@ -126,7 +128,12 @@ class LiveHandler:
         return self.call("model_fn", given, input_parameters={"model_dir": folder})
 
     def input_call(
-        self, body: str | bytes, content_type: str | None, sample_name: str | None = None
+        self,
+        body: str | bytes,
+        content_type: str | None,
+        sample_name: str | None = None,
+        *,
+        accept: str | None = None,
     ) -> str:
         """Call input_fn; give the id of its row."""
         data = arguments.body_bytes(body)
@@ -137,26 +144,39 @@ class LiveHandler:
                 arguments.body_argument(data, content_type),
                 arguments.plain_argument(content_type),
             ],
-            body_bytes=len(data),
+            headers=Headers(content_type, accept, len(data)),
             sample_name=sample_name,
             content_type=content_type,
             input_parameters={"content_type": content_type, "body_bytes": len(data)},
         )
 
-    def output_call(self, prediction: protocol.Argument, accept: str | None, **fields: Any) -> str:
+    def output_call(
+        self,
+        prediction: protocol.Argument,
+        accept: str | None,
+        *,
+        headers: Headers | None = None,
+        **fields: Any,
+    ) -> str:
         """Call output_fn; give the id of its row."""
         accept = arguments.header("accept", accept)
         given = [prediction, arguments.accept_argument(accept)]
         return self.call(
             "output_fn",
             given,
+            headers=headers or Headers(accept=accept),
             accept_type=accept,
             input_parameters={"accept": accept},
             **fields,
         )
 
     def call(
-        self, function: str, given: list[protocol.Argument], *, body_bytes: int = 0, **fields: Any
+        self,
+        function: str,
+        given: list[protocol.Argument],
+        *,
+        headers: Headers = NO_REQUEST,
+        **fields: Any,
     ) -> str:
         """Call one function under its limits; give the id under which `row` has what came of it.
 
@@ -174,9 +194,9 @@ class LiveHandler:
                 id=name,
                 function=function,  # type: ignore[arg-type]
                 arguments=given,
-                content_type=fields.get("content_type"),
-                accept=fields.get("accept_type"),
-                body_bytes=body_bytes,
+                content_type=headers.content_type,
+                accept=headers.accept,
+                body_bytes=headers.body_bytes,
             ),
             self._limits.timeout_seconds or 0.0,
         )

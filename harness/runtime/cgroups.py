@@ -45,8 +45,10 @@ class Group:
 
     def __init__(self, place: Place, *, memory_bytes: int | None, max_processes: int) -> None:
         """Make the group and set its limits. Raises Unavailable."""
+        self.limits_memory = memory_bytes is not None
         name = f"handlerproof-{os.getpid()}-{secrets.token_hex(4)}"
         self._place = place
+        self._events = -1
         self._memory = place.memory / name
         self._pids = place.pids / name if place.pids is not None else None
         made: list[Path] = []
@@ -79,6 +81,13 @@ class Group:
             _counter(self._pids / "pids.events", "max") if self._pids else 0,
         )
 
+    def oom_kills(self) -> int:
+        """Count the processes that the kernel ended for memory so far."""
+        if self._events < 0:
+            name = "memory.events.local" if self._place.version == 2 else "memory.oom_control"
+            self._events = os.open(self._memory / name, os.O_RDONLY | os.O_CLOEXEC)
+        return _counted(os.pread(self._events, 4096, 0).decode("ascii"), "oom_kill")
+
     def kill(self) -> None:
         """Kill every process of the group at once (v2, Linux 5.14)."""
         with contextlib.suppress(OSError):
@@ -86,6 +95,9 @@ class Group:
 
     def remove(self) -> None:
         """Remove the group; its processes are gone by now."""
+        if self._events >= 0:
+            os.close(self._events)
+            self._events = -1
         for folder in self._folders():
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -191,7 +203,11 @@ def _number(path: Path) -> int | None:
 
 
 def _counter(path: Path, name: str) -> int:
-    for line in _text(path).splitlines():
+    return _counted(_text(path), name)
+
+
+def _counted(text: str, name: str) -> int:
+    for line in text.splitlines():
         key, _, value = line.partition(" ")
         if key == name and value.isdigit():
             return int(value)

@@ -86,9 +86,9 @@ class Session:
         self._reports = wire.LineReader(protocol.LINE_OVERHEAD_BYTES)
         self._log = LogCapture()
         self._keep_log = False
+        self._writing = False
         self._process = process
         self._stacks = stacks
-        self._oom_kills = 0
         self._poll = select.poll()
         for descriptor in (self._process.replies, self._process.log, self._process.report):
             self._poll.register(descriptor, select.POLLIN)
@@ -156,7 +156,7 @@ class Session:
                 self._drain(descriptor)
         except wire.Violation as error:
             return self._end("protocol", str(error))
-        if not self._keep_log:
+        if self._log.total_bytes and not self._keep_log:
             self.late_log_bytes += self._log.total_bytes
             self._log = LogCapture()
         if self._lines.pending:
@@ -184,7 +184,7 @@ class Session:
         start = time.monotonic()
         deadline = start + timeout_s
         self._process.set_deadline(deadline + SECOND_NET_S)
-        self._log, self._sampled = self._log if self._keep_log else LogCapture(), 0
+        self._sampled = 0
         try:
             reply, ending = self._converse(line, name, deadline)
         except wire.LineTooLong as error:
@@ -235,7 +235,7 @@ class Session:
     def _silent_kill(self) -> Ending | None:
         """End a worker that lives on although the kernel killed a process of its for memory."""
         group = self._process.group
-        if group is None or group.usage().oom_kills <= self._oom_kills:
+        if group is None or not group.limits_memory or group.oom_kills() == 0:
             return None
         return self._end("memory", "the kernel ended a process of it")
 
@@ -278,13 +278,19 @@ class Session:
             while rest:
                 rest = rest[os.write(self._process.requests, rest) :]
         except BlockingIOError:
-            self._poll.register(self._process.requests, select.POLLOUT)
+            if not self._writing:
+                self._poll.register(self._process.requests, select.POLLOUT)
+                self._writing = True
             return rest
         except BrokenPipeError:
             rest = memoryview(b"")  # the worker is gone: its ending says how
-        with contextlib.suppress(KeyError):
-            self._poll.unregister(self._process.requests)
+        self._stop_writing()
         return rest
+
+    def _stop_writing(self) -> None:
+        if self._writing:
+            self._poll.unregister(self._process.requests)
+            self._writing = False
 
     def _read(self, descriptor: int) -> bool:
         """Take once what has come on a descriptor; say whether anything came. Raises Violation."""
@@ -325,8 +331,7 @@ class Session:
 
     def _end(self, cause: EndCause, detail: str) -> Ending:
         """End the tree, collect the evidence, give everything back."""
-        with contextlib.suppress(KeyError):
-            self._poll.unregister(self._process.requests)
+        self._stop_writing()
         if self._ended is None and self._process.report in self._open:
             self._process.kill()
             self._await_ended(KILL_WAIT_S)
@@ -370,7 +375,7 @@ class Session:
             detail = f"{ended.processes} processes"
         if ended.reason == "deadline":
             cause, detail = "timeout", "the supervisor ended it after the deadline"
-        if self._kernel is not None and self._kernel.oom_kills > self._oom_kills:
+        if self._kernel is not None and self._kernel.oom_kills:
             cause, detail = "memory", "the kernel ended it at the limit of its control group"
         elif self._kernel is not None and self._kernel.forks_refused and cause == "death":
             cause, detail = "processes", "the limit's worth of processes"
@@ -405,6 +410,6 @@ class Session:
         log = self._log.excerpt()
         # What the import printed is shown with the first call, which has a row to show it in.
         self._keep_log = isinstance(reply, protocol.Loaded)
-        if not self._keep_log:
+        if log is not None and not self._keep_log:
             self._log = LogCapture()
         return Answer(name, reply, ending, elapsed_s, peak, source, log)
