@@ -98,7 +98,7 @@ class Limits(SpecModel):
         default=None, description="MiB that the whole process tree may hold; None: no limit"
     )
     max_processes: ProcessCount = Field(
-        default=512, description="Processes and threads that may exist at one time"
+        default=512, description="Processes that may exist at one time"
     )
     max_output_bytes: ByteCount = Field(
         default=10 * 2**20, description="Bytes that the handler may print before it is stopped"

@@ -21,11 +21,12 @@ class UnsupportedFormatError(Exception):
 
     def __init__(self, content_type: Any) -> None:
         super().__init__(
-            # The toolkit's words, slips included: clients see them.
+            # The toolkit's words, slips and indentation included: clients see them.
             "Content type %s is not supported by this framework.\n\n"
-            "Please implement input_fn to to deserialize the request data or an output_fn to\n"
-            "serialize the response. For more information, see the SageMaker Python SDK README."
-            % content_type
+            "            Please implement input_fn to to deserialize the request data or an "
+            "output_fn to\n"
+            "            serialize the response. For more information, see the SageMaker Python "
+            "SDK README." % content_type
         )
         self.content_type = content_type
 

@@ -2,7 +2,7 @@
 
 Afterwards 0 is /dev/null and 1 is the log (2): whatever the handler prints, by whatever means, goes
 to the log, and what it reads from standard input is at its end. The other half is
-`harness.runtime.connection`.
+`harness.runtime.session`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 import itertools
 
 from harness.checks import expectations, verdict
-from harness.checks.flow import STAGES, SWITCH, Flow, Request, accept_types, describe
+from harness.checks.flow import ALL_OFF, STAGES, SWITCH, Flow, Request, accept_types, describe
 from harness.checks.live import LiveHandler
 from harness.checks.samples import Samples
 from harness.results import (
@@ -22,7 +22,12 @@ NOT_RUN = not_asked("nothing that was asked for needs it")
 
 
 def assemble(
-    spec: InferenceHandlerSpec, live: LiveHandler, samples: Samples, flow: Flow
+    spec: InferenceHandlerSpec,
+    live: LiveHandler,
+    samples: Samples,
+    flow: Flow,
+    *,
+    elapsed_s: float,
 ) -> InferenceTestResult:
     """Put together the whole result of one handler."""
     rows = _Rows(spec, live, flow)
@@ -33,6 +38,11 @@ def assemble(
     ends = [rows.end_to_end(request) for request in flow.requests]
     for sample, reason in samples.left_out:
         inputs.append(_left_out("input_fn", sample, reason))
+        predictions.append(_left_out("predict_fn", sample, reason))
+        outputs += [
+            _left_out("output_fn", sample, reason, accept_type=accept)
+            for accept in accept_types(spec, sample)
+        ]
         ends += [_end_left_out(sample, accept, reason) for accept in accept_types(spec, sample)]
     every = [model, *inputs, *predictions, *outputs]
     errors = _nothing_to_test(spec, samples) + _errors(every, ends)
@@ -44,7 +54,7 @@ def assemble(
         handler_name=spec.handler_name,
         step_name=spec.step_name,
         overall_success=tested and not errors and not blocked,
-        total_execution_time=flow.elapsed_s,
+        total_execution_time=elapsed_s,
         model_fn_result=model,
         input_fn_results=inputs,
         predict_fn_results=predictions,
@@ -74,7 +84,7 @@ class _Rows:
 
     def model(self) -> FunctionTestResult:
         if self._flow.model is None:
-            return verdict.skipped("model_fn", not_asked("every validate_* flag is off"))
+            return verdict.skipped("model_fn", ALL_OFF)
         return self._shown("model_fn", self._live.row(self._flow.model))
 
     def of_sample(self, function: str, sample: InferenceTestSample) -> FunctionTestResult:
@@ -235,9 +245,15 @@ class _Rows:
         )
 
 
-def _left_out(function: str, sample: InferenceTestSample, reason: str) -> FunctionTestResult:
+def _left_out(
+    function: str, sample: InferenceTestSample, reason: str, **fields: str | None
+) -> FunctionTestResult:
     return verdict.skipped(
-        function, reason, sample_name=sample.sample_name, content_type=sample.content_type
+        function,
+        reason,
+        sample_name=sample.sample_name,
+        content_type=sample.content_type,
+        **fields,
     )
 
 

@@ -4,12 +4,11 @@ One request for each sample and accept type, as a server would do them. What fai
 against the function that failed; what came after it in the same request is not called.
 """
 
-import time
 from dataclasses import dataclass, field
 
 from harness.checks import arguments
 from harness.checks.live import LiveHandler
-from harness.results import FunctionTestResult, Outcome
+from harness.results import FunctionTestResult, Outcome, not_asked
 from harness.specs import InferenceHandlerSpec, InferenceTestSample
 
 STAGES = ("input_fn", "predict_fn", "output_fn")
@@ -19,6 +18,7 @@ SWITCH = {
     "predict_fn": "validate_prediction",
     "output_fn": "validate_output_formatting",
 }
+ALL_OFF = not_asked("every validate_* flag is off")
 ANSWERED = (Outcome.passed, Outcome.raised, Outcome.failed)
 
 
@@ -34,24 +34,24 @@ class Request:
 
 @dataclass(frozen=True)
 class Flow:
-    """What was called: the model's call and every request, with seconds for all of it."""
+    """What was called: the model's call and every request."""
 
     model: str | None
     requests: tuple[Request, ...]
-    elapsed_s: float
 
 
 def run(
     live: LiveHandler, spec: InferenceHandlerSpec, samples: tuple[InferenceTestSample, ...]
 ) -> Flow:
     """Call everything that the spec asks for. What a handler does is in the rows of `live`."""
-    start = time.monotonic()
     stages = _stages(spec)
-    if stages is None:
-        return Flow(None, (), 0.0)
     requests = [
         Request(sample, accept) for sample in samples for accept in accept_types(spec, sample)
     ]
+    if stages is None:
+        for request in requests:
+            request.skip_reason = ALL_OFF
+        return Flow(None, tuple(requests))
     model = live.model_call()
     live.settle()
     if live.row(model).success:
@@ -60,7 +60,7 @@ def run(
         reason = f"model_fn {describe(live.row(model))}"
         for request in requests:
             request.skip_reason = reason
-    return Flow(model, tuple(requests), time.monotonic() - start)
+    return Flow(model, tuple(requests))
 
 
 def accept_types(spec: InferenceHandlerSpec, sample: InferenceTestSample) -> tuple[str | None, ...]:

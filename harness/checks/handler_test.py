@@ -1,5 +1,6 @@
 """One handler, tested whole: the street from a spec to its result."""
 
+import time
 from pathlib import Path
 
 from harness.artifacts.workspace import RunDirectory
@@ -19,10 +20,13 @@ def run(
     PackageError or PayloadError for input that makes no sense, HandlerEnvironmentError when no
     worker can be started.
     """
+    start = time.monotonic()
     with RunDirectory(workspace) as directory:
         samples = collect(spec, directory)
         with opened(spec, directory, on_row) as live:
             called = flow.run(live, spec, samples.chosen)
             live.close()
             live.observe()
-            return assembly.assemble(spec, live, samples, called)
+            return assembly.assemble(
+                spec, live, samples, called, elapsed_s=time.monotonic() - start
+            )

@@ -4,6 +4,8 @@ The evidence comes from `harness.runtime.session`. When two things apply, how th
 over what was in progress, and a limit that was passed wins over the deadline.
 """
 
+import base64
+import contextlib
 import errno
 import signal
 from typing import Any
@@ -73,7 +75,13 @@ def response_of(reply: object) -> ResponseSummary | None:
     response = getattr(reply, "response", None)
     if response is None:
         return None
-    return ResponseSummary(**protocol.plain(response))  # type: ignore[arg-type]
+    fields: dict[str, Any] = protocol.plain(response)  # type: ignore[assignment]
+    if fields.get("body_encoding") == "base64":
+        # Text that JSON would have made much longer crosses as base64, too.
+        with contextlib.suppress(ValueError):
+            text = base64.b64decode(fields["body"], validate=True).decode("utf-8")
+            fields.update(body=text, body_encoding="utf-8")
+    return ResponseSummary(**fields)
 
 
 def late(row: FunctionTestResult, ending: Ending) -> FunctionTestResult:
@@ -172,7 +180,7 @@ def _judge_raised(reply: protocol.Raised, limits: Limits, phase: Phase) -> dict[
     failure = reply.failure
     outcome = Outcome.not_started if phase == "import" else Outcome.raised
     full = any(f"[Errno {number}]" in failure.message for number in NO_SPACE)
-    if failure.type == "OSError" and full and limits.max_file_bytes is not None:
+    if failure.type == "OSError" and full:
         outcome = Outcome.disk_exceeded
     return {
         "outcome": outcome,

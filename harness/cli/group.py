@@ -15,7 +15,7 @@ from harness.errors import (
     SpecError,
 )
 
-PASSED, FAILED, USAGE, OUR_ERROR, UNAVAILABLE, NOTHING, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+USAGE, OUR_ERROR, UNAVAILABLE, INTERRUPTED = 2, 3, 4, 130
 
 
 class _Command(click.Group):

@@ -1,5 +1,6 @@
 """`handlerproof run`: test one handler."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,8 @@ Examples:
 def run(form: str, output: Path | None, **options: Any) -> None:
     """Test one handler: a PACKAGE (model.tar.gz, or a directory laid out as one) or a --spec."""
     spec = InferenceHandlerSpec.model_validate(_fields(options))
-    if output is not None and not output.parent.is_dir():
-        raise SpecError(f"--output: there is no directory {output.parent}")
+    if output is not None:
+        _check_output(output)
     with RuntimeTester() as tester, progress() as on_row:
         result = tester.test_inference_handler(spec, on_row=on_row)
     if output is not None:
@@ -85,10 +86,28 @@ def _fields(options: dict[str, Any]) -> dict[str, Any]:
         fields["network"] = NETWORK[options["network"]]
     if options["memory"] is not None:
         limit = parse_memory(options["memory"])
-        fields["limits"] = {**fields.get("limits", {}), "memory_limit_mb": limit}
+        fields["limits"] = {**_table(fields, "limits"), "memory_limit_mb": limit}
     if options["variables"]:
-        fields["environ_vars"] = {**fields.get("environ_vars", {}), **_variables(options)}
+        fields["environ_vars"] = {**_table(fields, "environ_vars"), **_variables(options)}
     return fields
+
+
+def _table(fields: dict[str, Any], name: str) -> dict[str, Any]:
+    """Give a field of the spec's file that an option adds to."""
+    given = fields.get(name, {})
+    if not isinstance(given, dict):
+        raise SpecError(f"{name} must be a table of names and values, got {given!r}")
+    return given
+
+
+def _check_output(file: Path) -> None:
+    """Refuse a place that cannot be written before anything is run."""
+    if not file.parent.is_dir():
+        raise SpecError(f"--output: there is no directory {file.parent}")
+    if file.is_dir():
+        raise SpecError(f"--output: {file} is a directory; name a file in it")
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise SpecError(f"--output: {file} cannot be written; check its permissions")
 
 
 def _variables(options: dict[str, Any]) -> dict[str, str]:

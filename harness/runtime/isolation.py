@@ -48,6 +48,4 @@ def _filesystem(plan: Plan) -> str:
 def _kill(plan: Plan, subreaper: bool) -> str:
     if plan.has("bwrap"):
         return "pid_namespace"
-    if plan.has("cgroup"):
-        return "cgroup"
     return "subreaper" if subreaper else "best_effort"

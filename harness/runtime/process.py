@@ -7,8 +7,10 @@ worker or a launcher that forks them, was measured: docs/decisions/0101-supervis
 import contextlib
 import mmap
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -61,7 +63,7 @@ class WorkerProcess:
         self.log, log_end = self._pipe()
         control_end, self.control = self._pipe()
         self.report, report_end = self._pipe()
-        self._deadline = self._own(memfd("deadline", 8))
+        self._deadline = self._own(nameless("deadline", 8))
         self._instant = mmap.mmap(self._deadline, 8)
         groups = [self._own(join) for join in self._group_descriptors()]
         theirs = (request_end, reply_end, log_end, control_end, report_end, *groups)
@@ -91,13 +93,17 @@ class WorkerProcess:
 
     def dump(self) -> None:
         """Order the worker's stacks to be written to its stack file."""
-        with contextlib.suppress(OSError):
-            os.write(self.control, wire.encode(protocol.Dump()))
+        self._tell(protocol.Dump())
 
     def kill(self) -> None:
         """Order the end of the whole tree; the supervisor answers with Ended."""
+        self._tell(protocol.Kill())
+
+    def _tell(self, order: protocol.Dump | protocol.Kill) -> None:
+        """Give the supervisor an order, and let it go on where the handler has stopped it."""
         with contextlib.suppress(OSError):
-            os.write(self.control, wire.encode(protocol.Kill()))
+            os.write(self.control, wire.encode(order))
+            self._popen.send_signal(signal.SIGCONT)
 
     def hang_up(self) -> None:
         """Close the requests: an idle worker runs its exit handlers and leaves."""
@@ -170,9 +176,13 @@ class WorkerProcess:
             os.close(descriptor)
 
 
-def memfd(name: str, size: int) -> int:
-    """Make a nameless file of zeros in memory."""
-    file = os.memfd_create(name, os.MFD_CLOEXEC)
+def nameless(name: str, size: int) -> int:
+    """Make a nameless file of zeros, in memory where the system has such."""
+    if hasattr(os, "memfd_create"):
+        file = os.memfd_create(name, os.MFD_CLOEXEC)
+    else:
+        file, path = tempfile.mkstemp(prefix=name)
+        os.unlink(path)
     os.truncate(file, size)
     return file
 

@@ -32,6 +32,12 @@ EndCause = Literal[
     "closed",  # the session was closed by the tester
 ]
 
+Kinds = tuple[str, ...]
+GREETING: Kinds = ("ready",)
+ANSWERS: dict[str, Kinds] = {
+    "load": ("loaded", "raised", "refused"),
+    "call": ("returned", "raised", "refused"),
+}
 CLOSED_CHANNEL_GRACE_S = 1.0
 KILL_WAIT_S = 12.0
 SECOND_NET_S = 1.0  # so much after our deadline the supervisor ends the tree without us
@@ -115,7 +121,7 @@ class Session:
 
     def start(self, timeout_s: float) -> Answer:
         """Wait for the worker's first line, at most so many seconds."""
-        answer = self._exchange(b"", "", timeout_s)
+        answer = self._exchange(b"", "", GREETING, timeout_s)
         if isinstance(answer.reply, protocol.Ready):
             self.ready = answer.reply
             if self.ready.protocol != protocol.VERSION:
@@ -136,7 +142,7 @@ class Session:
         late = self.settle()
         if late is not None:
             return replace(self._answer(message.id, None, late, 0.0), late=True)
-        return self._exchange(line, message.id, timeout_s)
+        return self._exchange(line, message.id, ANSWERS[message.type], timeout_s)
 
     def release(self, ids: list[str]) -> None:
         """Let the worker forget the values of these calls. A dead worker has forgotten them."""
@@ -179,32 +185,33 @@ class Session:
 
     # ------------------------------------------------------------ one request
 
-    def _exchange(self, line: bytes, name: str, timeout_s: float) -> Answer:
+    def _exchange(self, line: bytes, name: str, kinds: Kinds, timeout_s: float) -> Answer:
         """Write the request and read until its reply, an ending or the deadline: first wins."""
         start = time.monotonic()
         deadline = start + timeout_s
         self._process.set_deadline(deadline + SECOND_NET_S)
         self._sampled = 0
         try:
-            reply, ending = self._converse(line, name, deadline)
+            reply, ending = self._converse(line, name, kinds, deadline)
         except wire.LineTooLong as error:
             reply, ending = None, self._end("reply", str(error))
         except wire.Violation as error:
             reply, ending = None, self._end("protocol", str(error))
+        except BaseException:  # Ctrl-C above all: a worker in the middle of a call is not asked
+            self._end("closed", "interrupted during a call")
+            raise
         elapsed = time.monotonic() - start
         if ending is None:
             self._process.set_deadline(0.0)
-        if reply is not None:
-            self._drain(self._process.log)
         return self._answer(name, reply, ending, elapsed)
 
     def _converse(
-        self, line: bytes, name: str, deadline: float
+        self, line: bytes, name: str, kinds: Kinds, deadline: float
     ) -> tuple[wire.Reply | None, Ending | None]:
         rest = self._write(memoryview(line))
         hung_up_at: float | None = None
         while True:
-            reply = self._reply(name)
+            reply = self._reply(name, kinds)
             if reply is not None:
                 ending = self._silent_kill()
                 return (None, ending) if ending is not None else (reply, None)
@@ -216,6 +223,9 @@ class Session:
             for descriptor, _ in self._poll.poll(self._wait_ms(deadline, hung_up_at)):
                 if descriptor == self._process.requests:
                     rest = self._write(rest)
+                elif descriptor == self._process.log:
+                    # What was written before the reply is seen with it, and belongs to the call.
+                    self._drain(descriptor)
                 else:
                     self._read(descriptor)
 
@@ -263,13 +273,15 @@ class Session:
             deadline = min(deadline, hung_up_at + CLOSED_CHANNEL_GRACE_S)
         return max(0.0, deadline - time.monotonic()) * 1000 + 1
 
-    def _reply(self, name: str) -> wire.Reply | None:
+    def _reply(self, name: str, kinds: Kinds) -> wire.Reply | None:
         line = self._lines.next_line()
         if line is None:
             return None
         reply = wire.decode_reply(line)
         if getattr(reply, "id", "") != name:
             raise wire.Violation(f"a reply to no open request: {line[:80]!r}")
+        if reply.type not in kinds:
+            raise wire.Violation(f"a reply of the kind {reply.type!r}, where {kinds} are due")
         return reply
 
     def _write(self, rest: memoryview) -> memoryview:
@@ -373,14 +385,14 @@ class Session:
         if ended.reason in ("memory", "processes"):
             cause = "memory" if ended.reason == "memory" else "processes"
             detail = f"{ended.processes} processes"
+        if ended.reason == "exit" and ended.exit_code == protocol.EXIT_CHANNEL_LOST:
+            cause, detail = "protocol", "the worker's channel was closed under it"
         if ended.reason == "deadline":
             cause, detail = "timeout", "the supervisor ended it after the deadline"
         if self._kernel is not None and self._kernel.oom_kills:
             cause, detail = "memory", "the kernel ended it at the limit of its control group"
         elif self._kernel is not None and self._kernel.forks_refused and cause == "death":
             cause, detail = "processes", "the limit's worth of processes"
-        if ended.reason == "exit" and ended.exit_code == protocol.EXIT_CHANNEL_LOST:
-            cause, detail = "protocol", "the worker's channel was closed under it"
         if self._kernel is not None and self._kernel.peak_bytes:
             peak, source = self._kernel.peak_bytes, "cgroup"
         elif ended.reason == "memory" or ended.memory_bytes > ended.max_rss_bytes:

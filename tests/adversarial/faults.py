@@ -1,13 +1,16 @@
 """The table of faults: one row for each way in which a handler can misbehave, and its verdict.
 
-Case numbers are those of the adversarial suite; "C" is its death matrix. A new fault is one file in
-tests/handlers/faulty/ and one row here. Cases that need more than a row are in ELSEWHERE.
+Case numbers are those of the adversarial suite; "C" is its death matrix, "N" the network. A new
+fault is one file in tests/handlers/faulty/ and one row here. Cases that need more than a row are in
+ELSEWHERE. Where the layers of isolation differ in what they hold back, the row says it in
+`by_layer`; tests/adversarial/levels.py has the levels under which each row is run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +21,10 @@ FUNCTIONS = ("model_fn", "input_fn", "predict_fn", "output_fn")
 REQUEST = b"1,2\n"
 ANSWER = "6.0"
 
-REQUIRED = frozenset(
-    str(number)
-    for numbers in (range(1, 19), (23, 24), range(28, 32), range(35, 38), range(39, 50))
-    for number in numbers
-) | {"C", "52", "53", "56", "57", "58", "60"}
+REQUIRED = frozenset(map(str, range(1, 62))) | {"C", "N"}
+
+# With scripts/test --long: the sizes that the cases name, and the rows that only then are run.
+LONG = os.environ.get("HANDLERPROOF_LONG") == "1"
 
 HANG: Mapping[str, Any] = {"timeout_seconds": 1}
 SMALL: Mapping[str, Any] = {"memory_limit_mb": 300, "timeout_seconds": 60}
@@ -45,7 +47,13 @@ class Fault:
     """One row: a hostile handler, how it is run, and what must be said of it.
 
     `where` is the one function that is blamed, None where all pass. `log` holds texts that must be
-    in the log of a function; `peak_mib` bounds of its peak memory: (function, at least, below).
+    in the log of a function; `peak_mib` bounds of its peak memory: (function, at least, below);
+    `warns` patterns that must be found in the warnings.
+
+    `by_layer` has the fields that differ where a layer is in force; its first layer that is, wins.
+    "landlock:6" stands for that ABI or a later one. `only` names the levels to run the row under,
+    where the others cannot be asked; none means all. A `costly` row is run under `auto` only,
+    but for --long.
     """
 
     case: str
@@ -57,12 +65,24 @@ class Fault:
     beside: Mapping[str, str] = field(default_factory=dict)
     log: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     peak_mib: tuple[tuple[str, int, int], ...] = ()
+    warns: tuple[str, ...] = ()
+    by_layer: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    only: tuple[str, ...] = ()
+    costly: bool = False
     note: str = ""
 
     @property
     def id(self) -> str:
         """Name the row in pytest's output."""
-        return "-".join((self.case, self.file, *self.environ.values()))
+        values = (value.replace("/", "") for value in self.environ.values())
+        return "-".join((self.case, self.file, *values))
+
+    def under(self, layers: Collection[str]) -> Fault:
+        """Give the row as it is where these layers are in force."""
+        for layer, fields in self.by_layer.items():
+            if layer in layers:
+                return replace(self, **fields)
+        return self
 
     def verdict_on(self, function: str) -> Verdict:
         """Give what must become of a function: before the blamed one passed, after it skipped."""
@@ -205,9 +225,55 @@ def _death(name: str, moment: str) -> Fault:
 
 MATRIX = tuple(_death(name, moment) for moment in MOMENTS for name in DEATHS)
 
+BOMB: Mapping[str, Any] = {"max_processes": 100, "timeout_seconds": 60}
+
 TREE = (
-    Fault("16", "leaves_child"),
-    Fault("17", "leaves_daemon"),
+    Fault("16", "leaves_child", warns=("1 processes that the handler left were ended",)),
+    Fault("17", "leaves_daemon", warns=("1 processes that the handler left were ended",)),
+    Fault("19", "fork_bomb", "predict_fn", Verdict("processes_exceeded"), limits=BOMB),
+    Fault("20", "comet"),
+    Fault("21", "own_process_group", warns=("1 processes that the handler left were ended",)),
+    Fault(
+        "22",
+        "kills_supervisor",
+        "predict_fn",
+        Verdict("crashed", signal="SIGKILL", message="supervisor was killed, maybe by the handler"),
+        warns=("the supervisor was killed, .*; 2 processes were ended after it",),
+        by_layer={
+            "bwrap": {
+                "where": None,
+                "log": predict_log("the supervisor is immune"),
+                "warns": ("1 processes that the handler left were ended",),
+            },
+            "landlock:6": {
+                "where": None,
+                "log": predict_log("the kernel refused it"),
+                "warns": ("1 processes that the handler left were ended",),
+            },
+        },
+        note="without a layer that prevents it, the second net finds what is left",
+    ),
+    Fault(
+        "22",
+        "stops_supervisor",
+        "predict_fn",
+        Verdict("timed_out"),
+        limits=HANG,
+        by_layer={"bwrap": {}, "landlock:6": {"log": predict_log("the kernel refused it")}},
+    ),
+    Fault(
+        "22",
+        "kills_everyone",
+        log=predict_log("the child ended with -9"),
+        only=("bwrap", "max"),
+        note="never outside of a sandbox: it would end everything on the machine",
+    ),
+    Fault(
+        "25",
+        "stops_children",
+        warns=("2 processes that the handler left were ended",),
+        note="a frozen cgroup of its own is nothing that a handler can have; this is like it",
+    ),
     Fault("18", "holds_log_open", note="the end of the log is not waited for"),
     Fault("23", "forked_copy_returns"),
     *(
@@ -228,6 +294,41 @@ MEMORY = (
         limits=SMALL,
         note="no process of the tree is over the limit",
     ),
+    Fault("32", "forks_share", limits={"memory_limit_mb": 1024}, note="shared pages count once"),
+    *(
+        Fault(
+            "33",
+            "maps_large_file",
+            environ={"KIND": kind, "SIZE_MIB": "2048" if LONG else "512"},
+            limits=SMALL,
+            note="page cache can be dropped, and is no reason to end anything",
+        )
+        for kind in ("sparse", "written")
+    ),
+    Fault(
+        "34",
+        "fills_a_file",
+        environ={"PLACE": "/dev/shm"},
+        limits=SMALL,
+        log=predict_log("600 MiB written"),
+        by_layer={
+            "cgroup": {"where": "predict_fn", "verdict": Verdict("memory_exceeded"), "log": {}},
+            "bwrap": {
+                "where": "predict_fn",
+                "verdict": raised("OSError", "No space left on device"),
+                "log": {},
+            },
+        },
+        note="files in memory are counted by a control group only; a sandbox bounds their size",
+    ),
+    Fault(
+        "34",
+        "fills_a_file",
+        environ={"PLACE": "TMPDIR"},
+        limits=SMALL,
+        log=predict_log("600 MiB written"),
+        note="on a disk: it is not memory",
+    ),
     Fault(
         "35",
         "memory_spike",
@@ -242,6 +343,14 @@ MEMORY = (
         Verdict("crashed", signal="SIGKILL"),
         limits=SMALL,
         note="a SIGKILL without evidence of memory is not memory_exceeded",
+    ),
+    Fault(
+        "38",
+        "child_takes_memory",
+        "predict_fn",
+        Verdict("memory_exceeded"),
+        limits=SMALL,
+        note="the kernel ends the child alone, most times, and the worker answers",
     ),
     Fault("39", "imports_numpy", limits={"memory_limit_mb": 1000}),
     Fault("39", "imports_numpy"),
@@ -307,10 +416,66 @@ OUTPUT = (
 )
 
 FILES = (
+    Fault("50", "disk_full", "predict_fn", raised("OSError", "No space left on device")),
+    Fault(
+        "50",
+        "disk_full",
+        "predict_fn",
+        Verdict("disk_exceeded", failure="OSError", message="No space left on device"),
+        limits={"max_file_bytes": 2**20},
+    ),
+    Fault(
+        "51",
+        "writes_large_file",
+        "predict_fn",
+        Verdict("disk_exceeded", failure="OSError", message="File too large"),
+        environ={"BY": "python"},
+        limits={"max_file_bytes": 2**20},
+    ),
+    Fault(
+        "51",
+        "writes_large_file",
+        "predict_fn",
+        raised("CalledProcessError", "SIGXFSZ"),
+        environ={"BY": "child"},
+        limits={"max_file_bytes": 2**20},
+        note="what the handler makes of its child's end is the handler's",
+    ),
+    Fault(
+        "51",
+        "writes_large_file",
+        "predict_fn",
+        Verdict("disk_exceeded", signal="SIGXFSZ"),
+        environ={"BY": "unguarded"},
+        limits={"max_file_bytes": 2**20},
+    ),
     Fault("52", "deletes_cwd"),
     Fault("53", "changes_directory"),
+    Fault("54", "dumps_core"),
+    Fault("55", "leaves_files", environ={"COUNT": "100000" if LONG else "20000"}, costly=True),
     Fault("56", "locks_directories"),
     Fault("58", "lists_descriptors"),
+    *(
+        Fault(
+            "59",
+            "other_locale",
+            environ={"LC_ALL": name, "EXPECTED": "utf-8"},
+            log=predict_log("Grüße ✓\nGrüße ✓"),
+        )
+        for name in ("C", "POSIX")
+    ),
+    Fault(
+        "59",
+        "other_locale",
+        environ={
+            "LC_ALL": "C",
+            "PYTHONUTF8": "0",
+            "PYTHONCOERCECLOCALE": "0",
+            "EXPECTED": "ascii",
+        },
+        log=predict_log(r"Gr\xfc\xdfe \u2713"),
+        note="a Python that is told to speak ASCII only",
+    ),
 )
 
 FAULTS = START + TIME + MATRIX + TREE + MEMORY + OUTPUT + FILES
@@ -318,7 +483,7 @@ FAULTS = START + TIME + MATRIX + TREE + MEMORY + OUTPUT + FILES
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """A case that a row cannot say: the test in test_faults.py that says it."""
+    """A case that a row cannot say: the test of this directory that says it."""
 
     case: str
     test: str
@@ -330,7 +495,16 @@ ELSEWHERE = (
     Elsewhere("4", "test_printing_sitecustomize_does_not_reach_the_wire", "sitecustomize_prints"),
     Elsewhere("14", "test_call_after_a_timeout_gets_its_own_answer", "late_answer"),
     Elsewhere("15", "test_answer_at_the_deadline_is_one_or_the_other", "answers_at_the_deadline"),
+    Elsewhere("26", "test_nothing_survives_a_killed_tester", "killed_with_its_tester"),
+    Elsewhere("27", "test_worker_outlives_the_thread_that_started_it"),
     Elsewhere("49", "test_late_output_is_not_credited_to_the_next_call", "late_output"),
     Elsewhere("57", "test_tester_environment_is_not_visible", "sees_tester_environment"),
     Elsewhere("60", "test_paths_with_spaces"),
+    Elsewhere("61", "test_all_faults_in_parallel_get_the_same_verdicts"),
+    Elsewhere("N", "test_attempts_are_told_and_what_is_denied_stays_inside", "reaches_out"),
+    Elsewhere("N", "test_installing_at_import_is_diagnosed", "installs_at_import"),
+    Elsewhere("N", "test_loopback_needs_a_network_namespace", "loopback_of_its_own"),
+    Elsewhere(
+        "19", "test_bomb_of_processes_and_memory_ends_at_one_of_them", "fork_bomb_with_memory"
+    ),
 )

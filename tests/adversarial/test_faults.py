@@ -2,150 +2,44 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import venv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
-from harness import (
-    FunctionTestResult,
-    HandlerEnvironmentError,
-    InferenceHandlerSpec,
-    InferenceTestResult,
-    InferenceTestSample,
-    Limits,
-    RuntimeTester,
+from harness import HandlerEnvironmentError, Limits, RuntimeTester
+from tests.adversarial import levels
+from tests.adversarial.conftest import RunAt
+from tests.adversarial.faults import ANSWER, DEATHS, REQUEST, Fault
+from tests.adversarial.levels import Level
+from tests.adversarial.running import (
+    check,
+    check_leftovers,
+    files,
+    first_rows,
+    log_of,
+    run,
+    sample,
+    spec_for,
+    spec_of,
 )
-from tests.adversarial import faults
-from tests.adversarial.faults import ANSWER, DEATHS, FAULTS, REQUEST, Fault, Verdict
 from tests.conftest import MakePackage
 from tests.waiting import wait_until
-
-PARALLEL = (
-    "2-import_error",
-    "8-sleeps",
-    "9-busy_loop",
-    "17-leaves_daemon",
-    "28-memory_grows",
-    "45-floods_stderr",
-    "C-deaths-SIGSEGV-call",
-    "C-deaths-os._exit(0)-call",
-)
-
-
-def files(name: str, beside: Mapping[str, str] | None = None) -> dict[str, str | bytes]:
-    """Give the package of a faulty handler: its one file, what is beside it, an empty model."""
-    code = {"inference.py": (faults.FAULTY / f"{name}.py").read_text(), **(beside or {})}
-    return {"model.bin": b""} | {f"code/{path}": text for path, text in code.items()}
-
-
-def sample(name: str = "row", body: bytes = REQUEST) -> InferenceTestSample:
-    return InferenceTestSample(sample_name=name, content_type="text/csv", request_body=body)
-
-
-def spec_for(package: Path, **fields: Any) -> InferenceHandlerSpec:
-    defaults: dict[str, Any] = {
-        "handler_name": "faulty",
-        "packaged_model_path": str(package),
-        "test_data_samples": (sample(),),
-        "supported_accept_types": ["application/json"],
-        "timeout_seconds": 60,
-    }
-    return InferenceHandlerSpec(**(defaults | fields))
-
-
-def spec_of(fault: Fault, make: MakePackage) -> InferenceHandlerSpec:
-    return spec_for(
-        make(files(fault.file, fault.beside)),
-        environ_vars=dict(fault.environ),
-        limits=Limits(**fault.limits),
-    )
-
-
-def run(spec: InferenceHandlerSpec, **options: Any) -> InferenceTestResult:
-    with RuntimeTester(**options) as tester:
-        return tester.test_inference_handler(spec)
-
-
-def first_rows(result: InferenceTestResult) -> dict[str, FunctionTestResult]:
-    return {
-        "model_fn": result.model_fn_result,
-        "input_fn": result.input_fn_results[0],
-        "predict_fn": result.predict_fn_results[0],
-        "output_fn": result.output_fn_results[0],
-    }
-
-
-def log_of(row: FunctionTestResult) -> str:
-    return row.log.head + row.log.tail if row.log else ""
-
-
-def check(fault: Fault, result: InferenceTestResult) -> None:
-    """Hold a result to its row: outcome, stage and evidence, the answer, and nothing left."""
-    rows = first_rows(result)
-    for function, row in rows.items():
-        check_row(row, fault.verdict_on(function), fault.where or "")
-        for text in fault.log.get(function, ()):
-            assert text in log_of(row), (function, text)
-    for function, at_least, below in fault.peak_mib:
-        assert at_least <= (rows[function].peak_memory_bytes or 0) / 2**20 < below, function
-    check_end_to_end(fault, result)
-    check_leftovers("".join(map(log_of, rows.values())))
-
-
-def check_row(row: FunctionTestResult, expected: Verdict, where: str) -> None:
-    if expected.outcome == "skipped":
-        assert row.outcome == "skipped"
-        assert where in (row.skip_reason or ""), row
-        return
-    assert (row.outcome, row.phase) == (expected.outcome, expected.phase), row
-    assert (row.failure and row.failure.type) == expected.failure, row
-    if expected.signal is not None:
-        assert row.signal is not None, row
-        assert row.signal.name == expected.signal
-    if expected.exit_code is not None:
-        assert row.exit_code == expected.exit_code, row
-    if expected.outcome != "passed":
-        assert row.error_message
-        assert expected.message in row.error_message
-
-
-def check_end_to_end(fault: Fault, result: InferenceTestResult) -> None:
-    (end,) = result.end_to_end_results
-    if fault.where == "model_fn":  # no request is made, and the response says why
-        assert (end.outcome, end.response.status == 200) == ("skipped", False)
-        assert "model_fn" in (end.skip_reason or "")
-    else:
-        assert end.failed_function == fault.where
-    assert end.success == result.overall_success == (fault.where is None), result.errors
-    if fault.where is None:
-        assert (end.response.status, end.response.body) == (200, ANSWER)
-
-
-def check_leftovers(log: str) -> None:
-    """Look at the processes and places that the handler names in its log: none may be there.
-
-    A daemon is nobody's child, so that it does not show in this process's tree.
-    """
-    pids = [int(pid) for pid in re.findall(r"pid=(\d+)", log)]
-    assert not [pid for pid in pids if psutil.pid_exists(pid)]
-    assert not [path for path in re.findall(r"path=(.+)", log) if Path(path).exists()]
-
 
 # ---------------------------------------------------------------- the rows
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
-def test_fault_gets_its_verdict(fault: Fault, package: MakePackage) -> None:
+@pytest.mark.parametrize(("level", "fault"), levels.rows())
+def test_fault_gets_its_verdict(
+    level: Level, fault: Fault, package: MakePackage, run_at: RunAt
+) -> None:
     spec = spec_of(fault, package)
     before = contents(Path(str(spec.packaged_model_path)))
-    check(fault, run(spec))
+    check(fault, run_at(level, spec))
     assert contents(Path(str(spec.packaged_model_path))) == before, "the caller's files changed"
 
 
@@ -153,14 +47,13 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_eight_faults_in_parallel_get_the_same_verdicts(package: MakePackage) -> None:
-    chosen = [fault for fault in FAULTS if fault.id in PARALLEL]
-    assert len(chosen) == 8
-    specs = [spec_of(fault, package) for fault in chosen]
-    with ThreadPoolExecutor(len(chosen)) as pool:
-        results = list(pool.map(run, specs))
-    for fault, result in zip(chosen, results, strict=True):
-        check(fault, result)
+def test_all_faults_in_parallel_get_the_same_verdicts(package: MakePackage) -> None:
+    """Eight at a time, whatever their neighbours do. Time is what they take from each other."""
+    chosen = levels.faults_under(levels.BESIDE_OTHERS)
+    specs = [spec_of(fault, package, patience=4) for fault in chosen]
+    with ThreadPoolExecutor(8) as pool:
+        for fault, result in zip(chosen, pool.map(run, specs), strict=True):
+            check(fault, result)
 
 
 # ---------------------------------------------------------------- cases that are more than a row

@@ -23,8 +23,9 @@ def test_no_row_is_there_twice() -> None:
 
 
 def test_every_case_elsewhere_has_its_test() -> None:
-    module = ast.parse(Path(__file__).with_name("test_faults.py").read_text())
-    tests = {node.name for node in module.body if isinstance(node, ast.FunctionDef)}
+    modules = [ast.parse(path.read_text()) for path in Path(__file__).parent.glob("test_*.py")]
+    nodes = [node for module in modules for node in module.body]
+    tests = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
     assert {case.test for case in ELSEWHERE} <= tests
 
 

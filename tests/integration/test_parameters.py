@@ -239,10 +239,17 @@ def test_parameter_arrives_as_what_it_is(value: Any, kind: str, package: MakePac
     assert arrived is True
 
 
-def test_function_and_class_of_the_callers_own_module_cross(package: MakePackage) -> None:
-    """They go by value, with what they refer to: the worker could not import this module."""
-    folder = package({"code/inference.py": CODE})
-    with RuntimeTester() as tester, tester.open_handler(folder) as live:
+def test_function_and_class_of_the_callers_own_module_cross(
+    package: MakePackage, tmp_path: Path
+) -> None:
+    """They go by value, with what they refer to: a bare environment cannot import this module."""
+    venv.create(tmp_path / "bare", with_pip=False)
+    spec = InferenceHandlerSpec(
+        handler_name="bare",
+        packaged_model_path=str(package({"code/inference.py": CODE})),
+        environment={"python": str(tmp_path / "bare" / "bin" / "python")},
+    )
+    with RuntimeTester() as tester, tester.open_handler(spec) as live:
         row = live.predict_fn([1.0, 2.5], Doubling(3.0))
         assert row.success, row.error_message
         assert row.output_data is not None
@@ -413,7 +420,6 @@ def test_handler_that_is_not_there_or_is_broken_is_an_error_in_words(
         package({"weights.bin": b""}): "no module 'inference'",
         broken: "ModuleNotFoundError: No module named 'nowhere_at_all'",
         42: "a handler is a path, a spec, a module",
-        types.ModuleType("empty"): "no module there defines model_fn",
     }
     with RuntimeTester() as tester:
         for handler, said in wrong.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import subprocess
 import sys
@@ -45,7 +44,7 @@ def call(
 
 @pytest.mark.parametrize("name", OUR_NAMES)
 def test_module_beside_the_entry_point_wins(name: str, package: MakePackage) -> None:
-    row, told = call(
+    _, told = call(
         package,
         {
             f"code/{name}.py": 'OWNER = "handler"\n',
@@ -221,17 +220,20 @@ def model_fn(model_dir):
     assert row.output_data.module == "inference"
 
 
-def test_nothing_of_the_testers_path_is_on_the_handlers(package: MakePackage) -> None:
+def test_rest_of_the_path_is_that_of_the_interpreter(package: MakePackage) -> None:
+    """Nothing of the tester's own path: this very process has the project's folder on it."""
     code = TELL + (
         """
 def model_fn(model_dir):
-    print(told(sys.path))
+    print(told([model_dir, sys.path]))
 """
     )
-    _, path = call(package, {"code/inference.py": code})
-    root = str(Path(__file__).parents[2])
-    assert root not in path
-    assert os.path.join(root, "worker") not in path
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend("/added/by/the/tester")
+        _, (model_dir, path) = call(package, {"code/inference.py": code})
+    ask = [sys.executable, "-I", "-c", "import json, sys; print(json.dumps(sys.path))"]
+    asked = subprocess.run(ask, stdout=subprocess.PIPE, check=True)
+    assert path == [f"{model_dir}/code", model_dir, *json.loads(asked.stdout)]
 
 
 def test_handlers_modules_are_not_compiled_into_the_package(package: MakePackage) -> None:

@@ -21,7 +21,7 @@ FLOORS = (
     {"errors", "media_types"},
     {"spec_model"},
     {"spec_fields"},
-    {"specs", "results", "configuration"},
+    {"specs", "results"},
     {"artifacts"},
     {"runtime"},
     {"checks"},

@@ -1,0 +1,105 @@
+"""The levels under which every fault is run: as this user, and as one without privileges.
+
+All rows are run under every level; of the death matrix, which is about the worker and not about
+what holds it in, the whole under `auto` and a tenth under each other level. With scripts/test
+--long, all of it everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import pytest
+
+from harness import InferenceTestResult
+from harness.runtime import layers
+from tests.adversarial.faults import FAULTS, LONG, MATRIX, Fault
+
+SHARE_OF_THE_MATRIX = 10
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level of isolation, and whether the tester itself is a user without privileges."""
+
+    name: str
+    isolation: str
+    nobody: bool = False
+
+
+AUTO = Level("auto", "auto")
+AS_ROOT = (Level("process", "process"), AUTO, Level("bwrap", "bwrap"), Level("max", "max"))
+AS_NOBODY = (Level("auto-nobody", "auto", True), Level("bwrap-nobody", "bwrap", True))
+LEVELS = (*AS_ROOT, *AS_NOBODY)
+BESIDE_OTHERS = Level("beside others", "auto")  # a tenth of the matrix is enough there
+
+
+def rows() -> list[object]:
+    """Give every (level, fault) that is to be run, as parameters of a test."""
+    return [
+        pytest.param(level, fault, id=f"{fault.id}-{level.name}")
+        for number, level in enumerate(LEVELS)
+        for fault in faults_under(level, number)
+    ]
+
+
+def faults_under(level: Level, offset: int = 0) -> list[Fault]:
+    """List the faults to run under a level; each has another tenth of the matrix."""
+    whole = LONG or level is AUTO
+    cells = MATRIX if whole else MATRIX[offset::SHARE_OF_THE_MATRIX]
+    return [
+        fault
+        for fault in FAULTS
+        if (fault not in MATRIX or fault in cells)
+        and (not fault.only or level.isolation in fault.only)
+        and (not fault.costly or whole)
+    ]
+
+
+def words(probes: dict[str, layers.Probe], isolation: str) -> set[str]:
+    """Name what a level must have in force on a machine, going by its probes."""
+    wanted = ("process", *layers.WANTED[isolation])
+    return {
+        f"{name}:{probes[name].version}" if name in probes else name
+        for name in wanted
+        if name not in probes or probes[name].works
+    }
+
+
+def in_force(result: InferenceTestResult) -> set[str]:
+    """Name the layers of a result as rows do: landlock and landlock:1 to its ABI, and so on."""
+    assert result.isolation is not None
+    found: set[str] = set()
+    for text in result.isolation.effective:
+        layer, _, version = text.partition(":")
+        found.add(layer)
+        if layer == "landlock":
+            found |= {f"landlock:{abi}" for abi in range(1, int(version) + 1)}
+    return found
+
+
+def why_not(probes: dict[str, layers.Probe], isolation: str) -> str | None:
+    """Say with the probe's words why a level cannot be had; None when it can."""
+    if isolation == "auto":
+        return None
+    missing = [probes[name] for name in layers.WANTED[isolation] if not probes[name].works]
+    return "; ".join(f"{probe.layer}: {probe.reason}" for probe in missing) or None
+
+
+def new_namespaces(before: Collection[str]) -> set[str]:
+    """List the process namespaces of the machine that were not there before."""
+    return namespaces() - set(before)
+
+
+def namespaces() -> set[str]:
+    """List every process namespace in which a process of this machine runs."""
+    found = set()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                found.add(os.readlink(f"/proc/{name}/ns/pid"))
+            except OSError:  # gone meanwhile, or not ours to see
+                continue
+    return found
