@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import json
 import os
 import re
@@ -174,6 +175,11 @@ def _is_passed_over(place: PurePosixPath, entry: os.DirEntry[str]) -> bool:
 
 
 def _check_link(root: Path, place: PurePosixPath) -> None:
+    try:
+        os.stat(root / place)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise PayloadError(f"{root / place}: is a symlink in a loop; remove it") from None
     if not (root / place).resolve().is_relative_to(root.resolve()):
         raise PayloadError(
             f"{root / place}: is a symlink that leaves {root}; put the real file there (cp -L)"

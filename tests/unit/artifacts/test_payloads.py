@@ -330,3 +330,12 @@ def test_hostile_archive_is_a_fault_of_the_payload(tmp_path: Path, run: RunDirec
         with pytest.raises(PayloadError, match=r"payload\.tar\.gz: holds no tar") as raised:
             load(path, run)
         assert not isinstance(raised.value, PackageError)
+
+
+def test_a_loop_of_links_is_a_payload_error(tmp_path: Path) -> None:
+    folder = tmp_path / "payloads"
+    folder.mkdir()
+    (folder / "a.csv").symlink_to("b.csv")
+    (folder / "b.csv").symlink_to("a.csv")
+    with RunDirectory(tmp_path) as run, pytest.raises(PayloadError, match="loop"):
+        load(folder, run)
