@@ -197,8 +197,9 @@ class ResponseSummary(_Record):
 class NetworkAttempt(_Record):
     """Something that the handler's Python code tried to reach, from one of its lines."""
 
-    kind: Literal["connect", "send", "resolve", "install"] = Field(
-        description="A connection, a datagram, the look-up of a name, or packages to install"
+    kind: Literal["connect", "send", "resolve", "install", "other"] = Field(
+        description="A connection, a datagram, the look-up of a name, packages to install; other: "
+        "by a child process or native code"
     )
     target: Text = Field(description="The host; for install the command")
     port: Count | None = Field(default=None, description="The port, where there is one")

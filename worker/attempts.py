@@ -23,7 +23,9 @@ MAX_DEPTH = 300
 class Watch:
     """Counts attempts by what was tried and from where, until they are collected."""
 
-    def __init__(self, handler_roots: list[str]) -> None:
+    def __init__(self, handler_roots: list[str], count_unrouted: bool) -> None:
+        self._count_unrouted = count_unrouted
+        self._unrouted = _unrouted() if count_unrouted else 0
         self._roots = tuple(root + os.sep for root in handler_roots)
         self._found: dict[tuple[Any, ...], list[float]] = {}
         self._asking = False
@@ -31,10 +33,10 @@ class Watch:
 
     def collect(self) -> list[Attempt] | None:
         """Give the attempts since the last time, in the order of their first; None for none."""
-        if not self._found:
+        if not self._found and not self._count_unrouted:
             return None
         found, self._found = self._found, {}
-        return [
+        attempts = [
             Attempt(
                 kind=kind,
                 target=target,
@@ -46,6 +48,21 @@ class Watch:
             )
             for (kind, target, port, file, line), (count, first, last) in found.items()
         ]
+        return attempts + self._others(attempts) or None
+
+    def _others(self, attempts: list[Attempt]) -> list[Attempt]:
+        """Give what the kernel could not route beside the attempts that were heard.
+
+        Only in a network namespace of the worker's own are the kernel's counts the worker's. A name
+        that is looked up makes packets of its own, which cannot be told from others.
+        """
+        if not self._count_unrouted:
+            return []
+        before, self._unrouted = self._unrouted, _unrouted()
+        count = self._unrouted - before - sum(item.count for item in attempts)
+        if count <= 0 or any(item.kind == "resolve" for item in attempts):
+            return []
+        return [Attempt(kind="other", target="unknown", count=count, seconds=0.0)]
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         reader = _READERS.get(event)
@@ -84,6 +101,18 @@ class Watch:
                 return clean(file, MAX_NAME_CHARS), frame.f_lineno
             frame = frame.f_back  # type: ignore[assignment]
         return None, None
+
+
+def _unrouted() -> int:
+    """Count the packets that found no route out of this network namespace (IPv4, IPv6)."""
+    try:
+        with open("/proc/self/net/snmp") as table:
+            names, values = [line.split() for line in table if line.startswith("Ip:")]
+        with open("/proc/self/net/snmp6") as table:
+            six = [line.split()[1] for line in table if line.startswith("Ip6OutNoRoutes")]
+        return int(values[names.index("OutNoRoutes")]) + sum(map(int, six))
+    except (OSError, ValueError):
+        return 0
 
 
 def _address(kind: str, address: Any) -> tuple[str, str, int | None] | None:

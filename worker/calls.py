@@ -62,7 +62,7 @@ class Worker:
                 version = landlock.restrict(fence["writable"], fence["deny_tcp"])
             except landlock.Unavailable as refusal:
                 return Refused(id=request["id"], reason="Landlock: %s" % refusal)
-        self._watch = attempts.Watch(request["handler_roots"])
+        self._watch = attempts.Watch(request["handler_roots"], request.get("count_unrouted", False))
         if request.get("cloudpickle_dir"):
             sys.meta_path.append(parameters.CloudpickleFinder(request["cloudpickle_dir"]))
 

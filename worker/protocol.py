@@ -145,10 +145,11 @@ class Attempt(Strict):
     """Something the handler tried to reach, and how often from one line of its own.
 
     kind "connect" and "send" have a host and a port, "resolve" a host's name, "install" the command
-    that would install packages. seconds lie between the first and the last.
+    that would install packages. "other" is what the kernel refused to route and no Python code of
+    the worker sent: a child process or native code did. seconds lie between the first and the last.
     """
 
-    kind: Literal["connect", "send", "resolve", "install"]
+    kind: Literal["connect", "send", "resolve", "install", "other"]
     target: str
     count: Count
     seconds: Seconds
@@ -181,6 +182,7 @@ class Load(Strict):
     cloudpickle_dir: str | None = None
     fence: Fence | None = None
     stack_file: str | None = None
+    count_unrouted: bool = False
     max_response_bytes: Count = 134_217_728
     type: Literal["load"] = "load"
 

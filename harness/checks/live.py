@@ -25,8 +25,9 @@ from harness.results import (
     ResponseSummary,
 )
 from harness.runtime import isolation
+from harness.runtime.evidence import Answer, Ending
 from harness.runtime.launch import Launcher
-from harness.runtime.session import Answer, Ending, Session
+from harness.runtime.session import Session
 from harness.specs import InferenceHandlerSpec
 
 NO_REQUEST = Headers()

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import worker.protocol as protocol
 from harness.results import FunctionTestResult, IsolationSummary, NetworkAttempt, Outcome
-from harness.runtime.session import Answer
+from harness.runtime.evidence import Answer
 from harness.specs import Limits
 
 MIB = 1024 * 1024
@@ -68,7 +68,12 @@ class Observations:
 def _attempts(rows: Iterable[FunctionTestResult], network: str | None) -> Iterator[str]:
     for row in rows:
         for attempt in row.network_attempts:
-            if attempt.kind == "install":
+            if attempt.kind == "other":
+                yield (
+                    f"while {row.function_name} ran, a child process or native code tried "
+                    f"{attempt.count} times to reach the network; {REACH.get(network or '', '')}"
+                )
+            elif attempt.kind == "install":
                 yield (
                     f"the handler installs packages while it runs ({_place(attempt)}): "
                     f"{attempt.target[:200]}; list them in code/requirements.txt instead"

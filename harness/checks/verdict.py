@@ -23,7 +23,7 @@ from harness.results import (
     SignalSummary,
     ValueSummary,
 )
-from harness.runtime.session import Answer, Ending
+from harness.runtime.evidence import Answer, Ending
 from harness.specs import Limits
 
 MIB = 1024 * 1024

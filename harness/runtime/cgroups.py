@@ -14,6 +14,8 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.artifacts import stale
+
 ROOT = Path("/sys/fs/cgroup")
 OWN = Path("/proc/self/cgroup")
 
@@ -49,18 +51,16 @@ class Group:
         name = f"handlerproof-{os.getpid()}-{secrets.token_hex(4)}"
         self._place = place
         self._events = -1
+        self._locks: list[int] = []
         self._memory = place.memory / name
         self._pids = place.pids / name if place.pids is not None else None
-        made: list[Path] = []
         try:
             for folder in self._folders():
                 folder.mkdir()
-                made.append(folder)
+                self._locks.append(stale.lock(folder))
             self._limit(memory_bytes, max_processes)
         except OSError as error:
-            for folder in made:
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
+            self.remove()
             raise Unavailable(f"{error.filename}: {error.strerror}") from None
 
     def join_files(self) -> list[str]:
@@ -101,6 +101,8 @@ class Group:
         for folder in self._folders():
             with contextlib.suppress(OSError):
                 folder.rmdir()
+        while self._locks:
+            os.close(self._locks.pop())
 
     def _folders(self) -> list[Path]:
         return [self._memory, *([self._pids] if self._pids is not None else [])]
@@ -124,12 +126,21 @@ class Group:
 def find(delegated: Path | None = None, *, root: Path = ROOT, own: Path = OWN) -> Place:
     """Find where groups can be made, by making one. Raises Unavailable.
 
-    `root` is the mount point of the hierarchies, `own` the file that names this process's groups.
+    Groups there whose tester was killed are removed: it could not do so itself. `root` is the
+    mount point of the hierarchies, `own` the file that names this process's groups.
     """
     place = _delegated(delegated) if delegated is not None else _below_our_own(root, own)
     probe = Group(place, memory_bytes=64 << 20, max_processes=16)
     probe.remove()
+    _remove_those_of_dead_testers(place)
     return place
+
+
+def _remove_those_of_dead_testers(place: Place) -> None:
+    for parent in filter(None, (place.memory, place.pids)):
+        for left in stale.found_in(parent):
+            with contextlib.suppress(OSError):  # a process is still in it
+                left.rmdir()
 
 
 def _delegated(path: Path) -> Place:

@@ -11,8 +11,9 @@ import worker.protocol as protocol
 from harness.artifacts.package import Package
 from harness.errors import HandlerEnvironmentError
 from harness.runtime import bubblewrap, cgroups, environment, layers
+from harness.runtime.evidence import Answer
 from harness.runtime.process import CHILD, WorkerProcess
-from harness.runtime.session import Answer, Session
+from harness.runtime.session import Session
 from harness.runtime.stacks import StackFile
 from harness.specs import InferenceHandlerSpec
 
@@ -98,10 +99,13 @@ class Launcher:
             return []
         limits = self._spec.effective_limits
         shm = limits.memory_limit_mb and int(limits.memory_limit_mb * MIB)
+        # Not the TMPDIR: in it the way to the run directory is made, when that lies in /tmp.
+        private = self._home / "sandbox-tmp"
+        private.mkdir()
         view = bubblewrap.View(
             writable=tuple(self._writable()),
             readable=tuple(self._readable()),
-            private=str(self._home / "tmp"),
+            private=str(private),
         )
         return bubblewrap.prefix(
             view, network=self._spec.network is True, shm_bytes=shm or bubblewrap.SHM_BYTES
@@ -133,6 +137,7 @@ class Launcher:
                 cloudpickle_dir=CLOUDPICKLE,
                 fence=self._fence(),
                 stack_file=str(self._home / "own" / "stacks"),
+                count_unrouted=self.plan.has("bwrap") and self._spec.network is not True,
                 max_response_bytes=self._spec.effective_limits.max_response_bytes,
             ),
             self._startup_seconds,
@@ -141,8 +146,10 @@ class Launcher:
     def _fence(self) -> protocol.Fence | None:
         if not self.plan.has("landlock"):
             return None
+        private = ["/tmp"] if self.plan.has("bwrap") else []
         return protocol.Fence(
-            writable=[*self._writable(), *DEVICES], deny_tcp=self._spec.network is False
+            writable=[*self._writable(), *private, *DEVICES],
+            deny_tcp=self._spec.network is False,
         )
 
     @property

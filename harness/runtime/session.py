@@ -8,29 +8,15 @@ import contextlib
 import os
 import select
 import time
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import worker.protocol as protocol
-from harness.results import LogExcerpt
 from harness.runtime import wire
 from harness.runtime.cgroups import Usage
+from harness.runtime.evidence import Answer, EndCause, Ending
 from harness.runtime.log import LogCapture
 from harness.runtime.process import WorkerProcess, read_available
 from harness.runtime.stacks import StackFile
-
-EndCause = Literal[
-    "not_started",  # the interpreter could not be executed, or speaks another protocol
-    "timeout",  # our deadline passed before a valid reply was read
-    "memory",
-    "processes",
-    "log",  # more log than max_output_bytes
-    "reply",  # a reply longer than max_response_bytes allows
-    "protocol",  # bytes on the channel that no worker of ours sends, or a closed channel
-    "death",  # the worker ended by itself: exit_code or signal tells how
-    "supervisor",  # the supervisor was killed under us
-    "closed",  # the session was closed by the tester
-]
 
 Kinds = tuple[str, ...]
 GREETING: Kinds = ("ready",)
@@ -45,35 +31,6 @@ DUMP_GRACE_S = 0.2
 DUMP_LOOK_S = 0.005
 EXIT_GRACE_S = 2.0
 SIGKILL = 9
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a worker ended, with the evidence. memory in bytes; swept and left count processes."""
-
-    cause: EndCause
-    detail: str
-    exit_code: int | None = None
-    signal: int | None = None
-    peak_memory_bytes: int | None = None
-    peak_memory_source: str | None = None
-    swept: int = 0
-    left: int = 0
-    stack: str | None = None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came of one request: a reply, or the ending of the worker."""
-
-    id: str
-    reply: wire.Reply | None
-    ending: Ending | None
-    elapsed_s: float
-    peak_memory_bytes: int | None
-    peak_memory_source: str | None
-    log: LogExcerpt | None
-    late: bool = False  # the ending belongs to the call that was answered before this one
 
 
 class Session:

@@ -240,14 +240,14 @@ TREE = (
         Verdict("crashed", signal="SIGKILL", message="supervisor was killed, maybe by the handler"),
         warns=("the supervisor was killed, .*; 2 processes were ended after it",),
         by_layer={
-            "bwrap": {
-                "where": None,
-                "log": predict_log("the supervisor is immune"),
-                "warns": ("1 processes that the handler left were ended",),
-            },
             "landlock:6": {
                 "where": None,
                 "log": predict_log("the kernel refused it"),
+                "warns": ("1 processes that the handler left were ended",),
+            },
+            "bwrap": {
+                "where": None,
+                "log": predict_log("the supervisor is immune"),
                 "warns": ("1 processes that the handler left were ended",),
             },
         },
@@ -259,7 +259,7 @@ TREE = (
         "predict_fn",
         Verdict("timed_out"),
         limits=HANG,
-        by_layer={"bwrap": {}, "landlock:6": {"log": predict_log("the kernel refused it")}},
+        by_layer={"landlock:6": {"log": predict_log("the kernel refused it")}},
     ),
     Fault(
         "22",
@@ -281,6 +281,8 @@ TREE = (
         for method in ("fork", "forkserver", "spawn")
     ),
 )
+
+NO_SPACE = Verdict("disk_exceeded", failure="OSError", message="No space left on device")
 
 MEMORY = (
     Fault("28", "memory_grows", "predict_fn", Verdict("memory_exceeded"), limits=SMALL),
@@ -313,11 +315,7 @@ MEMORY = (
         log=predict_log("600 MiB written"),
         by_layer={
             "cgroup": {"where": "predict_fn", "verdict": Verdict("memory_exceeded"), "log": {}},
-            "bwrap": {
-                "where": "predict_fn",
-                "verdict": raised("OSError", "No space left on device"),
-                "log": {},
-            },
+            "bwrap": {"where": "predict_fn", "verdict": NO_SPACE, "log": {}},
         },
         note="files in memory are counted by a control group only; a sandbox bounds their size",
     ),
@@ -416,14 +414,7 @@ OUTPUT = (
 )
 
 FILES = (
-    Fault("50", "disk_full", "predict_fn", raised("OSError", "No space left on device")),
-    Fault(
-        "50",
-        "disk_full",
-        "predict_fn",
-        Verdict("disk_exceeded", failure="OSError", message="No space left on device"),
-        limits={"max_file_bytes": 2**20},
-    ),
+    Fault("50", "disk_full", "predict_fn", NO_SPACE),
     Fault(
         "51",
         "writes_large_file",
