@@ -1,4 +1,4 @@
-"""Start one process of the child side: `__main__.py supervise ...`, `serve` or `landlock`.
+"""Start one process of the child side: `__main__.py supervise ...`, `serve`, or a layer to try.
 
 Its other half is `harness.runtime.process`, which starts it by file path. The folder is loaded
 under a private package name, so that a handler's own `worker.py` or `protocol.py` wins its import,
@@ -29,5 +29,4 @@ def load(module: str) -> Any:
 
 
 if __name__ == "__main__":
-    rooms = {"supervise": "supervisor", "serve": "serve", "landlock": "landlock"}
-    load(rooms[sys.argv[1]]).main(sys.argv[2:])
+    load({"supervise": "supervisor"}.get(sys.argv[1], sys.argv[1])).main(sys.argv[2:])

@@ -23,7 +23,11 @@ MAX_DEPTH = 300
 class Watch:
     """Counts attempts by what was tried and from where, until they are collected."""
 
-    def __init__(self, handler_roots: list[str], count_unrouted: bool) -> None:
+    def __init__(
+        self, handler_roots: list[str], *, count_unrouted: bool = False, no_sockets: bool = False
+    ) -> None:
+        """With no_sockets an address that is only asked for counts: no connection can follow."""
+        self._no_sockets = no_sockets
         self._count_unrouted = count_unrouted
         self._unrouted = _unrouted() if count_unrouted else 0
         self._roots = tuple(root + os.sep for root in handler_roots)
@@ -71,6 +75,9 @@ class Watch:
         self._asking = True
         try:
             attempt = reader(arguments)
+            asked = event == "socket.getaddrinfo" and attempt is not None
+            if asked and attempt[0] == "connect" and not self._no_sockets:
+                return  # the connection itself will be heard
             if attempt is not None:
                 self._note(attempt)
         except Exception:  # arguments that are not what the event promises
@@ -127,11 +134,10 @@ def _name(arguments: tuple[Any, ...]) -> tuple[str, str, int | None] | None:
     if host is None:
         return None  # the wildcard address: nothing is looked up
     text = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
-    if ":" in text or not text.strip("0123456789."):
-        return None  # an address: nothing is looked up
     port = arguments[1] if len(arguments) > 1 else None
     known = isinstance(port, int) and 0 <= port < 65536
-    return "resolve", text, port if known else None
+    is_address = ":" in text or not text.strip("0123456789.")
+    return "connect" if is_address else "resolve", text, port if known else None
 
 
 def _command(words: list[str]) -> tuple[str, str, int | None] | None:

@@ -5,7 +5,18 @@ from __future__ import annotations
 import sys
 import time
 
-from . import attempts, contract, failures, handler, landlock, parameters, stacks, usage, values
+from . import (
+    attempts,
+    contract,
+    failures,
+    handler,
+    landlock,
+    parameters,
+    seccomp,
+    stacks,
+    usage,
+    values,
+)
 from .protocol import (
     LINE_OVERHEAD_BYTES,
     MAX_MESSAGE_CHARS,
@@ -62,7 +73,16 @@ class Worker:
                 version = landlock.restrict(fence["writable"], fence["deny_tcp"])
             except landlock.Unavailable as refusal:
                 return Refused(id=request["id"], reason="Landlock: %s" % refusal)
-        self._watch = attempts.Watch(request["handler_roots"], request.get("count_unrouted", False))
+        if request.get("seccomp"):
+            try:
+                seccomp.restrict(request["seccomp"])
+            except seccomp.Unavailable as refusal:
+                return Refused(id=request["id"], reason="seccomp: %s" % refusal)
+        self._watch = attempts.Watch(
+            request["handler_roots"],
+            count_unrouted=request.get("count_unrouted", False),
+            no_sockets=bool(request.get("seccomp")),
+        )
         if request.get("cloudpickle_dir"):
             sys.meta_path.append(parameters.CloudpickleFinder(request["cloudpickle_dir"]))
 

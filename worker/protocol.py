@@ -163,7 +163,7 @@ class Fence(Strict):
     """What Landlock shall hold the worker to."""
 
     writable: list[str]
-    deny_tcp: bool
+    deny_tcp: bool = True
 
 
 # ---------------------------------------------------------------- tester -> worker
@@ -181,6 +181,7 @@ class Load(Strict):
     python_path: str | None = None
     cloudpickle_dir: str | None = None
     fence: Fence | None = None
+    seccomp: str | None = None
     stack_file: str | None = None
     count_unrouted: bool = False
     max_response_bytes: Count = 134_217_728

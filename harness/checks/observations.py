@@ -12,6 +12,7 @@ VERB = {"connect": "connect to", "send": "send to", "resolve": "look up", "insta
 REACH = {
     "none": "there is no network in the sandbox",
     "loopback": "only a loopback of its own can be reached",
+    "no_inet": "sockets of the internet families are refused",
     "tcp_denied": "TCP is denied; UDP, and so a name's look-up, is not",
     "allowed": "nothing here denies it",
 }

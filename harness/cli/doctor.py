@@ -18,6 +18,7 @@ GIVES = {
     "process": "the tester survives; time, memory, processes and output are limited",
     "landlock": "writes only in the run directory, no TCP, no signal to others",
     "cgroup": "exact memory, files in memory counted, the kernel's evidence",
+    "seccomp": "no sockets of the internet families, UDP among them",
     "bwrap": "no network, no host process in sight, a root that is read-only",
 }
 

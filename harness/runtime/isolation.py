@@ -34,6 +34,8 @@ def _network(spec: InferenceHandlerSpec, plan: Plan) -> str:
         return "allowed"
     if plan.has("bwrap"):
         return "loopback" if spec.network == "loopback" else "none"
+    if plan.has("seccomp"):
+        return "no_inet"
     if plan.has("landlock") and int(plan.version("landlock")) >= TCP_FROM_ABI:
         return "tcp_denied"
     return "allowed"

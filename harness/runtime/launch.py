@@ -10,7 +10,7 @@ import cloudpickle
 import worker.protocol as protocol
 from harness.artifacts.package import Package
 from harness.errors import HandlerEnvironmentError
-from harness.runtime import bubblewrap, cgroups, environment, layers
+from harness.runtime import bubblewrap, cgroups, environment, layers, seccomp
 from harness.runtime.evidence import Answer
 from harness.runtime.process import CHILD, WorkerProcess
 from harness.runtime.session import Session
@@ -136,6 +136,7 @@ class Launcher:
                 python_path=self._spec.environ_vars.get("PYTHONPATH"),
                 cloudpickle_dir=CLOUDPICKLE,
                 fence=self._fence(),
+                seccomp=seccomp.program() if self.plan.has("seccomp") else None,
                 stack_file=str(self._home / "own" / "stacks"),
                 count_unrouted=self.plan.has("bwrap") and self._spec.network is not True,
                 max_response_bytes=self._spec.effective_limits.max_response_bytes,

@@ -14,7 +14,7 @@ from functools import cache
 import psutil
 
 from harness.errors import IsolationUnavailableError
-from harness.runtime import bubblewrap, cgroups
+from harness.runtime import bubblewrap, cgroups, seccomp
 from harness.runtime.process import CHILD
 from harness.specs import InferenceHandlerSpec
 
@@ -61,7 +61,10 @@ class Plan:
 
 def plan(spec: InferenceHandlerSpec) -> Plan:
     """Decide the layers for a spec. Raises IsolationUnavailableError for what cannot be had."""
-    probes = [PROBES[layer]() for layer in WANTED[spec.isolation]]
+    wanted = WANTED[spec.isolation]
+    if spec.isolation == "auto" and spec.network is False and seccomp.installed():
+        wanted = (*wanted, "seccomp")
+    probes = [PROBES[layer]() for layer in wanted]
     missing = tuple(probe for probe in probes if not probe.works)
     if missing and spec.isolation != "auto":
         told = "; ".join(f"{probe.layer}: {probe.reason}" for probe in missing)
@@ -94,22 +97,10 @@ def _swap_bytes() -> int:
 @cache
 def landlock() -> Probe:
     """Try Landlock in a process of its own: restrict it, and see a write refused."""
-    command = [sys.executable, "-I", "-S", CHILD, "landlock"]
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=PROBE_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return Probe("landlock", None, str(error))
-    said = done.stdout.decode("ascii", "replace").strip()
-    if done.returncode == 0 and said.isdigit():
+    said, code = _try([sys.executable, "-I", "-S", CHILD, "landlock"])
+    if code == 0 and said.isdigit():
         return Probe("landlock", said)
-    reason = said or f"the probe ended with {done.returncode}"
-    return Probe("landlock", None, reason, "Linux 5.13 or newer with Landlock enabled has it.")
+    return Probe("landlock", None, said, "Linux 5.13 or newer with Landlock enabled has it.")
 
 
 @cache
@@ -133,4 +124,34 @@ def bwrap() -> Probe:
     return Probe("bwrap", None, reason, remedy)
 
 
-PROBES = {"landlock": landlock, "cgroup": cgroup, "bwrap": bwrap}
+@cache
+def seccomp_filter() -> Probe:
+    """Load the very filter that workers get, in a process of its own, and see a socket refused."""
+    remedy = "Install handlerproof[seccomp] and the C library libseccomp."
+    if not seccomp.installed():
+        return Probe("seccomp", None, "the extra is not installed", remedy)
+    try:
+        command = [sys.executable, "-I", "-S", CHILD, "seccomp", seccomp.program()]
+    except seccomp.Unavailable as error:
+        return Probe("seccomp", None, str(error), remedy)
+    said, code = _try(command)
+    return Probe("seccomp", "2") if code == 0 else Probe("seccomp", None, said, remedy)
+
+
+def _try(command: list[str]) -> tuple[str, int]:
+    """Run a probe; give what it said and its exit code."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PROBE_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error), -1
+    said = done.stdout.decode("ascii", "replace").strip()
+    return said or f"the probe ended with {done.returncode}", done.returncode
+
+
+PROBES = {"landlock": landlock, "cgroup": cgroup, "bwrap": bwrap, "seccomp": seccomp_filter}
