@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import worker.protocol as protocol
 from harness.results import LogExcerpt
 from harness.runtime import wire
+from harness.runtime.cgroups import Usage
 
 EndCause = Literal[
     "not_started",  # the interpreter could not be executed, or speaks another protocol
@@ -47,3 +49,28 @@ class Answer:
     peak_memory_source: str | None
     log: LogExcerpt | None
     late: bool = False  # the ending belongs to the call that was answered before this one
+
+
+def first_that_applies(
+    ended: protocol.Ended, kernel: Usage | None, cause: EndCause, detail: str
+) -> tuple[EndCause, str]:
+    """Pick, of all that the evidence shows, what is told: a limit before how the worker ended.
+
+    `cause` is what the tester saw first; the supervisor's last report and the kernel's counts may
+    know better.
+    """
+    if kernel is not None and kernel.oom_kills:
+        return "memory", "the kernel ended it at the limit of its control group"
+    if ended.reason == "memory":
+        return "memory", f"{ended.processes} processes"
+    if ended.reason == "processes":
+        return "processes", f"{ended.processes} processes"
+    if kernel is not None and kernel.forks_refused and cause in ("death", "timeout"):
+        return "processes", "the limit's worth of processes"
+    if cause == "log":
+        return cause, detail
+    if ended.reason == "exit" and ended.exit_code == protocol.EXIT_CHANNEL_LOST:
+        return "protocol", "the worker's channel was closed under it"
+    if ended.reason == "deadline":
+        return "timeout", "the supervisor ended it after the deadline"
+    return cause, detail

@@ -11,9 +11,9 @@ import time
 from dataclasses import replace
 
 import worker.protocol as protocol
-from harness.runtime import wire
+from harness.runtime import system, wire
 from harness.runtime.cgroups import Usage
-from harness.runtime.evidence import Answer, EndCause, Ending
+from harness.runtime.evidence import Answer, EndCause, Ending, first_that_applies
 from harness.runtime.log import LogCapture
 from harness.runtime.process import WorkerProcess, read_available
 from harness.runtime.stacks import StackFile
@@ -30,6 +30,7 @@ SECOND_NET_S = 1.0  # so much after our deadline the supervisor ends the tree wi
 DUMP_GRACE_S = 0.2
 DUMP_LOOK_S = 0.005
 EXIT_GRACE_S = 2.0
+OOM_LOOK_S = 0.1  # a worker may wait for ever for the child that the kernel took
 SIGKILL = 9
 
 
@@ -61,6 +62,7 @@ class Session:
         self._sampled = 0
         self._ending: Ending | None = None
         self._kernel: Usage | None = None
+        self._system_kills = system.oom_kills()
         self.ready: protocol.Ready | None = None
         self.subreaper = False
         self.late_log_bytes = 0
@@ -170,7 +172,7 @@ class Session:
         while True:
             reply = self._reply(name, kinds)
             if reply is not None:
-                ending = self._silent_kill()
+                ending = self._end("log", self._flood) if self._flooded else self._silent_kill()
                 return (None, ending) if ending is not None else (reply, None)
             ending = self._ending_by_now(deadline, hung_up_at)
             if ending is not None:
@@ -188,16 +190,30 @@ class Session:
 
     def _ending_by_now(self, deadline: float, hung_up_at: float | None) -> Ending | None:
         now = time.monotonic()
-        if self._log.total_bytes > self._max_output:
-            return self._end("log", f"more than {self._max_output} bytes of output")
+        if self._flooded:
+            return self._end("log", self._flood)
         if self._ended is not None or self._process.report not in self._open:
             return self._end("death", "the worker ended without an answer")
+        killed = self._silent_kill()
+        if killed is not None:
+            return killed
         if now >= deadline:
             stack = self._dump_stacks()
             return replace(self._end("timeout", "no answer before the deadline"), stack=stack)
         if hung_up_at is not None and now - hung_up_at > CLOSED_CHANNEL_GRACE_S:
             return self._end("protocol", "the worker's channel was closed, its process goes on")
         return None
+
+    @property
+    def _flooded(self) -> bool:
+        return self._log.total_bytes > self._max_output
+
+    @property
+    def _flood(self) -> str:
+        return f"more than {self._max_output} bytes of output"
+
+    def _system_killed(self) -> bool:
+        return system.oom_kills() != self._system_kills
 
     def _silent_kill(self) -> Ending | None:
         """End a worker that lives on although the kernel killed a process of its for memory."""
@@ -228,7 +244,10 @@ class Session:
     def _wait_ms(self, deadline: float, hung_up_at: float | None) -> float:
         if hung_up_at is not None:
             deadline = min(deadline, hung_up_at + CLOSED_CHANNEL_GRACE_S)
-        return max(0.0, deadline - time.monotonic()) * 1000 + 1
+        wait = max(0.0, deadline - time.monotonic())
+        if self._process.group is not None and self._process.group.limits_memory:
+            wait = min(wait, OOM_LOOK_S)
+        return wait * 1000 + 1
 
     def _reply(self, name: str, kinds: Kinds) -> wire.Reply | None:
         line = self._lines.next_line()
@@ -339,17 +358,11 @@ class Session:
             return Ending("supervisor", text, signal=SIGKILL, swept=swept)
         if isinstance(ended, protocol.NotStarted):
             return Ending("not_started", os.strerror(ended.errno))
-        if ended.reason in ("memory", "processes"):
-            cause = "memory" if ended.reason == "memory" else "processes"
-            detail = f"{ended.processes} processes"
-        if ended.reason == "exit" and ended.exit_code == protocol.EXIT_CHANNEL_LOST:
-            cause, detail = "protocol", "the worker's channel was closed under it"
-        if ended.reason == "deadline":
-            cause, detail = "timeout", "the supervisor ended it after the deadline"
-        if self._kernel is not None and self._kernel.oom_kills:
-            cause, detail = "memory", "the kernel ended it at the limit of its control group"
-        elif self._kernel is not None and self._kernel.forks_refused and cause == "death":
-            cause, detail = "processes", "the limit's worth of processes"
+        if self._flooded and cause in ("death", "timeout", "protocol"):
+            cause, detail = "log", self._flood
+        cause, detail = first_that_applies(ended, self._kernel, cause, detail)
+        if cause == "death" and ended.signal == SIGKILL and self._system_killed():
+            detail += "; meanwhile the system ended a process for want of memory, maybe this one"
         if self._kernel is not None and self._kernel.peak_bytes:
             peak, source = self._kernel.peak_bytes, "cgroup"
         elif ended.reason == "memory" or ended.memory_bytes > ended.max_rss_bytes:

@@ -54,7 +54,7 @@ def run_at(unprivileged: nobody.Nobody | str) -> RunAt:
             pytest.skip(reason)
         result = tester(asked)
         assert result.isolation is not None
-        assert set(result.isolation.effective) == levels.words(probes, level.isolation)
+        assert set(result.isolation.effective) == levels.words(probes, asked)
         return result
 
     return run

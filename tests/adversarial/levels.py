@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from harness import InferenceTestResult
+from harness import InferenceHandlerSpec, InferenceTestResult
 from harness.runtime import layers
 from tests.adversarial.faults import FAULTS, LONG, MATRIX, Fault
 
@@ -58,14 +58,13 @@ def faults_under(level: Level, offset: int = 0) -> list[Fault]:
     ]
 
 
-def words(probes: dict[str, layers.Probe], isolation: str) -> set[str]:
-    """Name what a level must have in force on a machine, going by its probes."""
-    wanted = ("process", *layers.WANTED[isolation])
-    return {
-        f"{name}:{probes[name].version}" if name in probes else name
-        for name in wanted
-        if name not in probes or probes[name].works
-    }
+def words(probes: dict[str, layers.Probe], spec: InferenceHandlerSpec) -> set[str]:
+    """Name what a spec must have in force on a machine, going by its probes."""
+    wanted = [*layers.WANTED[spec.isolation]]
+    if spec.isolation == "auto" and spec.network is False:
+        wanted.append("seccomp")
+    there = [probes[name] for name in wanted if probes[name].works]
+    return {"process", *(f"{probe.layer}:{probe.version}" for probe in there)}
 
 
 def in_force(result: InferenceTestResult) -> set[str]:

@@ -33,10 +33,18 @@ class Reach:
     udp: bool
     network: str
     warning: str
+    told: tuple[str, ...] = ("connect", "send", "resolve")
 
 
 NONE = Reach("ECONNREFUSED", False, "none", "there is no network in the sandbox")
 NO_TCP = Reach("EACCES", True, "tcp_denied", "TCP is denied; UDP, and so a name's look-up, is not")
+NO_INET = Reach(
+    "EACCES",
+    False,
+    "no_inet",
+    "sockets of the internet families are refused",
+    ("connect", "resolve"),  # without a socket there is nobody to send to
+)
 ALL = Reach("done", True, "allowed", "nothing here denies it")
 
 
@@ -93,6 +101,8 @@ def reach_of(result: InferenceTestResult) -> Reach:
     layers = in_force(result)
     if "bwrap" in layers:
         return NONE
+    if "seccomp" in layers:
+        return NO_INET
     return NO_TCP if "landlock:4" in layers else ALL
 
 
@@ -112,21 +122,23 @@ def test_attempts_are_told_and_what_is_denied_stays_inside(
     assert result.isolation.network == reach.network
     row = predict_row(result)
     # Landlock refuses by itself, in a sandbox too; there nobody listens on the other loopback.
-    assert f"connect: {'EACCES' if 'landlock:4' in in_force(result) else reach.tcp}" in log_of(row)
+    refused = "EACCES" if "landlock:4" in in_force(result) else reach.tcp
+    assert f"connect: {refused}\n" in log_of(row)
     assert servers.connections() == (3 if reach.tcp == "done" else 0)
     assert servers.datagrams() == ([b"from the handler"] if reach.udp else [])
-    check_attempts(row.network_attempts, servers)
+    check_attempts(row.network_attempts, servers, reach)
     check_warnings(result, servers, reach)
 
 
-def check_attempts(attempts: list[NetworkAttempt], servers: Servers) -> None:
+def check_attempts(attempts: list[NetworkAttempt], servers: Servers, reach: Reach) -> None:
     """Each with host, port, and the very line; what was tried again is counted."""
     found = [(item.kind, item.target, item.port, item.line, item.count) for item in attempts]
-    assert found == [
+    tried = [
         ("connect", HOST, port_of(servers.tcp), line_of("reaches_out", "connect"), 3),
         ("send", HOST, port_of(servers.udp), line_of("reaches_out", "send"), 1),
         ("resolve", "localhost", 80, line_of("reaches_out", "resolve"), 1),
     ]
+    assert found == [attempt for attempt in tried if attempt[0] in reach.told]
     assert all((item.file or "").endswith("/code/inference.py") for item in attempts)
     assert all(0 <= item.seconds < 10 for item in attempts)
 
@@ -160,7 +172,7 @@ def test_allowed_network_reaches_a_server(
     assert result.isolation.network == "allowed"
     assert "connect: done" in log_of(predict_row(result))
     assert (servers.connections(), servers.datagrams()) == (3, [b"from the handler"])
-    check_attempts(predict_row(result).network_attempts, servers)
+    check_attempts(predict_row(result).network_attempts, servers, ALL)
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: level.name)
@@ -202,7 +214,6 @@ def test_own_loopback_does_not_reach_that_of_the_machine(
     spec = spec_for(package(files("reaches_out")), environ_vars=servers.ports, network="loopback")
     result = run_at(level, spec)
     assert result.overall_success, result.errors
-    assert "connect: ECONNREFUSED" in log_of(predict_row(result))
     assert (servers.connections(), servers.datagrams()) == (0, [])
     check_warnings(
         result, servers, Reach("", False, "", "only a loopback of its own can be reached")
@@ -217,5 +228,5 @@ def test_attempt_of_a_loaded_handler_is_in_the_row_of_its_call(
     with RuntimeTester() as tester:
         result = tester.test_inference_handler(spec)
     rows = first_rows(result)
-    counts = {name: len(row.network_attempts) for name, row in rows.items()}
-    assert counts == {"model_fn": 0, "input_fn": 0, "predict_fn": 3, "output_fn": 0}
+    with_some = [name for name, row in rows.items() if row.network_attempts]
+    assert with_some == ["predict_fn"]

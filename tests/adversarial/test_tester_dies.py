@@ -104,11 +104,16 @@ def test_run_directory_of_a_living_tester_is_left_alone(
 @pytest.mark.parametrize("level", AS_ROOT, ids=lambda level: level.name)
 def test_worker_outlives_the_thread_that_started_it(level: Level, package: MakePackage) -> None:
     spec = spec_at(level, package(files("lists_descriptors")))
+    others = descendants()
     with RuntimeTester() as tester, tester.open_handler(spec) as handler:
         starter = Thread(target=handler.model_fn)
         starter.start()
         starter.join()
-        worker = {child.pid for child in psutil.Process().children(recursive=True)}
+        worker = descendants() - others
         assert handler.input_fn(REQUEST, "text/csv").success
         assert handler.predict_fn().success
-        assert {child.pid for child in psutil.Process().children(recursive=True)} == worker != set()
+        assert descendants() - others == worker != set()
+
+
+def descendants() -> set[int]:
+    return {child.pid for child in psutil.Process().children(recursive=True)}
