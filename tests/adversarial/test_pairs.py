@@ -290,3 +290,19 @@ def test_memory_wins_where_processes_are_under_their_limit(package: MakePackage)
 def test_processes_win_where_memory_is_under_its_limit(package: MakePackage) -> None:
     spec = spec_for(package(files("fork_bomb_with_memory")), limits=Limits(max_processes=40))
     assert first_rows(run(spec))["predict_fn"].outcome == "processes_exceeded"
+
+
+@pytest.mark.parametrize("isolation", ["process", "auto"])
+def test_child_that_was_killed_for_memory_ends_a_call_that_hangs(
+    isolation: str, package: MakePackage
+) -> None:
+    """At once, whoever sees it: the watchdog, or the kernel that tells nobody."""
+    spec = spec_for(
+        package(files("child_takes_memory")),
+        environ_vars={"THEN": "hang"},
+        limits=Limits(**SMALL),
+        isolation=isolation,
+    )
+    row = first_rows(run(spec))["predict_fn"]
+    assert row.outcome == "memory_exceeded", row
+    assert row.execution_time < SMALL["timeout_seconds"] / 4

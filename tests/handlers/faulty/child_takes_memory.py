@@ -1,4 +1,7 @@
-"""Has a child take 1 GiB, and answers as if nothing was when the child is killed for it."""
+"""Has a child take 1 GiB, and when the child is killed for it, answers as if nothing was.
+
+With THEN=hang it never looks at its child.
+"""
 
 import os
 import signal
@@ -23,6 +26,9 @@ def predict_fn(data, model):
     child = os.fork()
     if child == 0:
         take()
+    if os.environ.get("THEN") == "hang":
+        signal.alarm(60)
+        signal.pause()
     _, status = os.waitpid(child, 0)
     print(f"the child ended with {status}", flush=True)
     return model * sum(data)
