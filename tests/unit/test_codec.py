@@ -89,7 +89,7 @@ def test_encode_refuses_numbers_that_json_lacks(value: Any) -> None:
         codec.encode(value)
 
 
-@pytest.mark.parametrize("value", [b"bytes", {1, 2}, object(), {"a": [b""]}, {(1,): 2}], ids=repr)
+@pytest.mark.parametrize("value", [b"bytes", {1, 2}, object(), {"a": [b""]}, {(1,): 2}])
 def test_encode_refuses_what_is_no_json(value: Any) -> None:
     with pytest.raises(TypeError):
         codec.encode(value)
