@@ -37,6 +37,9 @@ BY_CAUSE = {
     "supervisor": Outcome.crashed,
 }
 NO_SPACE = (errno.EFBIG, errno.ENOSPC)
+# The end of str(CalledProcessError): of a child that wrote beyond RLIMIT_FSIZE, and of a shell's.
+CHILD_TOO_LARGE = f"died with <Signals.SIGXFSZ: {int(signal.SIGXFSZ)}>."
+SHELL_TOO_LARGE = f"returned non-zero exit status {128 + signal.SIGXFSZ}."
 
 
 def judge(answer: Answer, limits: Limits, *, phase: Phase, function: str) -> dict[str, Any]:
@@ -179,14 +182,28 @@ def how(ending: Ending) -> str:
 def _judge_raised(reply: protocol.Raised, limits: Limits, phase: Phase) -> dict[str, Any]:
     failure = reply.failure
     outcome = Outcome.not_started if phase == "import" else Outcome.raised
-    full = any(f"[Errno {number}]" in failure.message for number in NO_SPACE)
-    if failure.type == "OSError" and full:
+    if _wants_space(failure, limits):
         outcome = Outcome.disk_exceeded
     return {
         "outcome": outcome,
         "error_message": f"{failure.type}: {failure.message}" if failure.message else failure.type,
         "failure": summarize(failure),
     }
+
+
+def _wants_space(failure: protocol.Failure, limits: Limits) -> bool:
+    """Say whether an exception tells of a full disk, or of a file that passed the limit of one.
+
+    A child that is not Python dies of SIGXFSZ, which no handler has to look at; that its
+    CalledProcessError names this signal is the evidence. A shell tells its child's signal as an
+    exit status, which is one only where there is a limit.
+    """
+    if failure.type == "OSError":
+        return any(f"[Errno {number}]" in failure.message for number in NO_SPACE)
+    if failure.type != "CalledProcessError" or failure.module != "subprocess":
+        return False
+    by_shell = limits.max_file_bytes is not None and failure.message.endswith(SHELL_TOO_LARGE)
+    return by_shell or failure.message.endswith(CHILD_TOO_LARGE)
 
 
 def summarize(failure: protocol.Failure) -> FailureSummary:

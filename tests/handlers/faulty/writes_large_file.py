@@ -1,4 +1,4 @@
-"""Writes 64 MiB into one file, BY Python, by a child, or by Python without its guard."""
+"""Writes 64 MiB into one file, BY Python, by a child of some kind, or by Python without its guard."""
 
 import os
 import signal
@@ -17,12 +17,34 @@ def by_child():
     subprocess.run(["dd", "if=/dev/zero", "of=large", "bs=1M", "count=64"], check=True)
 
 
+def by_shell():
+    subprocess.run("head -c 64M /dev/zero > large; exit $?", shell=True, check=True)
+
+
+def by_liar():
+    subprocess.run("exit 153", shell=True, check=True)
+
+
+def by_wrapped():
+    try:
+        by_child()
+    except subprocess.CalledProcessError as error:
+        raise RuntimeError(f"no file: {error}") from error
+
+
 def by_python_unguarded():
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     by_python()
 
 
-WRITERS = {"python": by_python, "child": by_child, "unguarded": by_python_unguarded}
+WRITERS = {
+    "python": by_python,
+    "child": by_child,
+    "shell": by_shell,
+    "liar": by_liar,
+    "wrapped": by_wrapped,
+    "unguarded": by_python_unguarded,
+}
 
 
 def model_fn(model_dir):
