@@ -1,4 +1,4 @@
-"""Writes 64 MiB into one file, BY Python, by a child of some kind, or by Python without its guard."""
+"""Writes 64 MiB into one file, BY Python, by a child, or by Python without its guard."""
 
 import os
 import signal
