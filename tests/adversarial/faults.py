@@ -512,6 +512,10 @@ ELSEWHERE = (
     Elsewhere("15", "test_answer_at_the_deadline_is_one_or_the_other", "answers_at_the_deadline"),
     Elsewhere("26", "test_nothing_survives_a_killed_tester", "killed_with_its_tester"),
     Elsewhere("27", "test_worker_outlives_the_thread_that_started_it"),
+    *(
+        Elsewhere(case, "test_innocent_is_never_ended", file)
+        for case, file in (("32", None), ("33", None), ("39", "imports_packages"))
+    ),
     Elsewhere("49", "test_late_output_is_not_credited_to_the_next_call", "late_output"),
     Elsewhere("57", "test_tester_environment_is_not_visible", "sees_tester_environment"),
     Elsewhere("60", "test_paths_with_spaces"),
