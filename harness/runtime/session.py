@@ -28,7 +28,7 @@ CLOSED_CHANNEL_GRACE_S = 1.0
 KILL_WAIT_S = 12.0
 SECOND_NET_S = 1.0  # so much after our deadline the supervisor ends the tree without us
 DUMP_GRACE_S = 0.2
-DUMP_LOOK_S = 0.005
+DUMP_LOOK_S = 0.001
 EXIT_GRACE_S = 2.0
 OOM_LOOK_S = 0.1  # a worker may wait for ever for the child that the kernel took
 SIGKILL = 9
@@ -223,18 +223,23 @@ class Session:
         return self._end("memory", "the kernel ended a process of it")
 
     def _dump_stacks(self) -> str | None:
-        """Have the worker write where its threads are, and give it a moment to do so."""
+        """Have the worker write where its threads are, and give it a moment to do so.
+
+        It writes line by line: what two looks find the same is whole.
+        """
         self._process.dump()
         limit = time.monotonic() + DUMP_GRACE_S
+        before = None
         while self._ended is None and time.monotonic() < limit:
             written = self._stacks.read()
-            if written is not None:
+            if written is not None and written == before:
                 return written
+            before = written
             self._wait_a_little(limit)
         return self._stacks.read()
 
     def _wait_a_little(self, limit: float) -> None:
-        """Take reports for a few milliseconds, so that a death meanwhile is seen."""
+        """Take reports for a moment, so that a death meanwhile is seen."""
         only = select.poll()
         only.register(self._process.report, select.POLLIN)
         if only.poll(min(DUMP_LOOK_S, max(0.0, limit - time.monotonic())) * 1000):
