@@ -28,7 +28,7 @@ from pydantic import (
 
 from harness.errors import SpecError
 
-FunctionName = Literal["model_fn", "input_fn", "predict_fn", "output_fn"]
+FunctionName = Literal["model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn"]
 Phase = Literal["start", "import", "call"]
 
 FUNCTION_NAMES: Final[tuple[FunctionName, ...]] = (
@@ -297,7 +297,7 @@ class _Judged(_Record):
 class FunctionTestResult(_Judged):
     """One function of the handler, called once."""
 
-    function_name: FunctionName = Field(description="Which of the four functions")
+    function_name: FunctionName = Field(description="Which of the functions")
     execution_time: Seconds = Field(description="Seconds that the call took")
     input_parameters: JsonObject = Field(default={}, description="Summary of what it was given")
     output_data: ValueSummary | None = Field(default=None, description="Summary of what it gave")
@@ -376,6 +376,10 @@ class InferenceTestResult(_Record):
     output_fn_results: list[FunctionTestResult] = Field(
         description="One row per sample and accept type"
     )
+    transform_fn_results: list[FunctionTestResult] = Field(
+        default=[],
+        description="One row per sample and accept type; empty unless the handler defines it",
+    )
     end_to_end_results: list[EndToEndTestResult] = Field(
         description="One row per sample and accept type"
     )
@@ -384,6 +388,10 @@ class InferenceTestResult(_Record):
     )
     errors: list[Text] = Field(default=[], description="What makes it fail, one sentence each")
     warnings: list[Text] = Field(default=[], description="What may fail elsewhere")
+    stack: Text = Field(default="toolkit", description="Serving stack that it was held to")
+    consequences: list[Text] = Field(
+        default=[], description="What the endpoint does when the handler cannot be loaded"
+    )
     isolation: IsolationSummary | None = Field(
         default=None, description="The isolation in force; None: no worker was started"
     )
@@ -392,11 +400,12 @@ class InferenceTestResult(_Record):
     )
 
     def function_results(self) -> Iterator[FunctionTestResult]:
-        """Go through the rows of all four functions, in the order of the functions."""
+        """Go through the rows of all functions, in the order of the functions."""
         yield self.model_fn_result
         yield from self.input_fn_results
         yield from self.predict_fn_results
         yield from self.output_fn_results
+        yield from self.transform_fn_results
 
     def success_rates(self) -> dict[str, SuccessRate]:
         """Count, per function and end to end, what passed of what was asked for."""
@@ -445,7 +454,7 @@ class InferenceTestResult(_Record):
     def _rows_by_stage(self) -> dict[str, list[_Row]]:
         stages: dict[str, list[_Row]] = {name: [] for name in FUNCTION_NAMES}
         for row in self.function_results():
-            stages[row.function_name].append(row)
+            stages.setdefault(row.function_name, []).append(row)
         stages[END_TO_END] = list(self.end_to_end_results)
         return stages
 

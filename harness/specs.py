@@ -45,7 +45,7 @@ from harness.spec_fields import (
 )
 from harness.spec_model import SpecModel, unknown_name
 
-Stack = Literal["toolkit"]
+Stack = Literal["toolkit", "pytorch", "huggingface", "sklearn", "xgboost"]
 Isolation = Literal["auto", "process", "bwrap", "max"]
 Network = Literal[False, True, "loopback"]
 
@@ -216,7 +216,8 @@ class InferenceHandlerSpec(SpecModel):
         "None: SAGEMAKER_PROGRAM in environ_vars, else inference",
     )
     stack: Stack = Field(
-        default="toolkit", description="Serving stack whose rules the handler is held to"
+        default="toolkit",
+        description="Serving stack whose rules the handler is held to; its image, by framework",
     )
 
     model_paths: dict[str, PathText] = Field(

@@ -7,25 +7,18 @@ import time
 
 from . import (
     attempts,
-    contract,
     failures,
     handler,
     landlock,
     parameters,
+    profiles,
+    replies,
     seccomp,
     stacks,
     usage,
     values,
 )
-from .protocol import (
-    LINE_OVERHEAD_BYTES,
-    MAX_MESSAGE_CHARS,
-    Loaded,
-    Raised,
-    Refused,
-    Response,
-    Returned,
-)
+from .protocol import Loaded, Raised, Refused, Response, Returned
 from .streams import flush
 
 TYPE_CHECKING = False
@@ -38,7 +31,10 @@ class Worker:
 
     def __init__(self) -> None:
         self._kept: dict[str, Any] = {}
-        self._handler: Any = None
+        self._stack: Any = None
+        self._profile: Any = None
+        self._context: Any = None
+        self._headers: tuple[Any, ...] = ()
         self._watch: Any = None
         self._model_dir = ""
         self._handler_roots: list[str] = []
@@ -65,6 +61,8 @@ class Worker:
         self._model_dir = request["model_dir"]
         self._handler_roots = request["handler_roots"]
         self._max_response_bytes = request["max_response_bytes"]
+        # Before any code of the handler's, and before its own modules could be found instead.
+        self._stack = profiles.profile(request["stack"])
         if request.get("stack_file"):
             stacks.write_on_signal(request["stack_file"])
         fence, version = request.get("fence"), None
@@ -88,17 +86,17 @@ class Worker:
 
         def work() -> Any:
             handler.prepare(request)
-            loaded = handler.load(request["module"])
-            return loaded, loaded.describe()
+            module = handler.load(request["module"], self._stack.needs_module)
+            self._profile = self._stack(module)
+            return module
 
-        found, elapsed, failure = self._measure(request["id"], work)
-        if failure is not None:
-            return failure
-        self._handler, functions = found
+        module, elapsed, error = self._measure(work)
+        if error is not None:
+            return self._raised(request, error, elapsed)
         return Loaded(
             id=request["id"],
-            file=self._handler.file,
-            functions=functions,
+            file=handler.file_of(module),
+            functions=handler.describe(self._profile.own),
             elapsed_s=elapsed,
             peak_memory_bytes=usage.peak_bytes(),
             landlock=version,
@@ -106,33 +104,29 @@ class Worker:
         )
 
     def _call(self, request: dict[str, Any]) -> object:
-        name = request["id"]
+        name, function = request["id"], request["function"]
+        self._context = self._context_of(request)
         try:
-            given = [parameters.resolve(item, self._kept) for item in request["arguments"]]
+            given = [
+                parameters.resolve(item, self._kept, self._profile) for item in request["arguments"]
+            ]
         except parameters.Unavailable as unavailable:
             return Refused(id=name, reason=str(unavailable))
         except UnicodeDecodeError as error:
             # The server decodes the body before any function of the handler runs.
-            return Raised(id=name, failure=self._describe(error), elapsed_s=0.0)
-        context = contract.Context(
-            self._model_dir,
-            request.get("content_type"),
-            request.get("accept"),
-            request.get("body_bytes", 0),
-        )
-        function = self._handler.function(request["function"])
+            return self._raised(request, error, 0.0)
         value, elapsed, failure = self._measure(
-            name, lambda: contract.invoke(function, given, context)
+            lambda: self._profile.call(function, given, self._context)
         )
         if failure is not None:
-            return failure
+            return self._raised(request, failure, elapsed)
         peak = usage.peak_bytes()
         self._kept[name] = value
-        response, oversize = (
-            self._respond(value, given[1], context)
-            if request["function"] == "output_fn"
-            else (None, None)
-        )
+        response, oversize = None, None
+        if function in ("output_fn", "transform_fn"):
+            response, oversize = self._sent(
+                lambda: self._profile.reply(value, given[-1], self._context)
+            )
         return Returned(
             id=name,
             value=values.describe(value),
@@ -145,52 +139,55 @@ class Worker:
             oversize_bytes=oversize,
         )
 
-    def _measure(self, name: str, work: Callable[[], Any]) -> tuple[Any, float, Raised | None]:
+    def _context_of(self, request: dict[str, Any]) -> Any:
+        """Give the context of a request: its later functions get that of its first."""
+        headers = tuple(request.get(name) for name in ("content_type", "accept", "body_bytes"))
+        first = request["function"] in ("model_fn", "input_fn", "transform_fn")
+        if first or headers != self._headers:
+            self._headers = headers
+            content_type, accept, size = headers
+            return self._profile.context(self._model_dir, content_type, accept, size or 0)
+        return self._context
+
+    def _measure(self, work: Callable[[], Any]) -> tuple[Any, float, BaseException | None]:
         """Run some of the handler's code: (its value, seconds, None or what it raised)."""
         usage.reset_peak()
         start = time.perf_counter()
         try:
             value = work()
         except BaseException as error:
-            elapsed = time.perf_counter() - start
-            return None, elapsed, self._raised(name, error, elapsed)
+            return None, time.perf_counter() - start, error
         return value, time.perf_counter() - start, None
 
-    def _raised(self, name: str, error: BaseException, elapsed: float) -> Raised:
+    def _raised(self, request: dict[str, Any], error: BaseException, elapsed: float) -> Raised:
+        loading = request["type"] == "load" or request["function"] == "model_fn"
+        response, _ = self._sent(lambda: self._refusal(error, loading))
         return Raised(
-            id=name,
-            failure=self._describe(error),
+            id=request["id"],
+            failure=failures.describe(error, self._handler_roots),
             elapsed_s=elapsed,
-            fatal=not issubclass(type(error), Exception),  # isinstance asks error.__class__ too
+            fatal=not failures.is_ordinary(error),
             peak_memory_bytes=usage.peak_bytes(),
             attempts=self._watch.collect() if self._watch else None,
+            response=response,
         )
 
-    def _describe(self, error: BaseException) -> Any:
-        return failures.describe(error, self._handler_roots)
+    def _refusal(self, error: BaseException, loading: bool) -> Any:
+        # Without its __init__ where there is no module to make it of: the import raised.
+        profile = self._profile or self._stack.__new__(self._stack)
+        context = self._context or profile.context(self._model_dir, None, None, 0)
+        answer = profile.load_refusal if loading else profile.refusal
+        return answer(error, failures.for_a_client(error), context)
 
-    def _respond(self, value: Any, accept: str, context: Any) -> tuple[Response | None, int | None]:
+    def _sent(self, answer: Callable[[], Any]) -> tuple[Response | None, int | None]:
+        """Give the response, or the size of one that is too long for the tester."""
         try:
-            status, content_type, body, reason = contract.respond(value, accept, context)
-        except Exception as error:
+            reply = answer()
+        except BaseException as error:  # the value's own methods may raise whatever they like
             return Response(status=500, reason=failures.message(error)), None
-        if reason is not None:
-            reason = failures.clean(reason, MAX_MESSAGE_CHARS)
-        if body is None:
-            return Response(status=status, content_type=content_type, reason=reason), None
-        if len(body) > self._max_response_bytes:
-            return None, len(body)
-        text, encoding = contract.as_text(body)
-        return (
-            Response(
-                status=status,
-                content_type=failures.clean(content_type or "", LINE_OVERHEAD_BYTES // 8),
-                body=text,
-                body_encoding=encoding,  # type: ignore[arg-type]
-                reason=reason,
-            ),
-            None,
-        )
+        if reply.body is not None and len(reply.body) > self._max_response_bytes:
+            return None, len(reply.body)
+        return replies.on_the_wire(reply), reply.oversize_bytes
 
     def _flush(self) -> None:
         flush({id(stream): stream for stream in (*self._streams, sys.stdout, sys.stderr)}.values())

@@ -51,6 +51,46 @@ def message(error: BaseException) -> str:
         return "<str() of the exception raised %s>" % type(refusal).__name__
 
 
+def is_ordinary(error: BaseException) -> bool:
+    """Say whether it is an Exception; isinstance would ask error.__class__, which may be its own.
+
+    Servers catch those and no others: SystemExit and KeyboardInterrupt end their workers.
+    """
+    return issubclass(type(error), Exception)
+
+
+def is_a(value: object, name: str, package: str) -> bool:
+    """Say whether a value is of a class of that name, or of a subclass, from that package.
+
+    By names alone, so that the package is neither needed nor imported.
+    """
+    for kind in type.__dict__["__mro__"].__get__(type(value)):
+        module = kind.__dict__.get("__module__")
+        there = isinstance(module, str) and (module + ".").startswith(package + ".")
+        if there and kind.__name__ == name:
+            return True
+    return False
+
+
+def for_a_client(error: BaseException) -> str:
+    """Give the traceback that a stack sends: the whole chain, without our own frames.
+
+    The frames of the stack's own code between the server and the handler are not to be had here.
+    """
+    try:
+        told = traceback.TracebackException(type(error), error, _traceback_of(error))
+        pending, seen = [told], set()
+        while pending:
+            one = pending.pop()
+            if id(one) not in seen:
+                seen.add(id(one))
+                one.stack[:] = [frame for frame in one.stack if not _is_ours(frame.filename)]
+                pending += filter(None, (one.__cause__, one.__context__))
+        return clean("".join(told.format()), MAX_TRACEBACK_CHARS)
+    except BaseException as refusal:
+        return "<the traceback could not be written: %s>" % type(refusal).__name__
+
+
 def clean(text: str, limit: int) -> str:
     """Cut the middle out of a long text, and make it valid Unicode (no lone surrogates)."""
     text = str.__str__(text)  # a plain str: a subclass may answer as it likes

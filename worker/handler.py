@@ -1,4 +1,4 @@
-"""Import the handler as the server does, and find its functions.
+"""Import the handler as the server does, and say what functions it has.
 
 Its half in the parent is `harness.artifacts.package`, which says where the code is.
 """
@@ -12,46 +12,16 @@ import os
 import site
 import sys
 
-from . import defaults
 from .failures import clean
-from .protocol import FUNCTIONS, MAX_MESSAGE_CHARS, MAX_NAME_CHARS, MAX_PARAMETERS, Function
+from .protocol import MAX_MESSAGE_CHARS, MAX_NAME_CHARS, MAX_PARAMETERS, Function
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 
-class Handler:
-    """The imported module's functions, with the stack's defaults where it defines none."""
-
-    def __init__(self, module: Any) -> None:
-        file = getattr(module, "__file__", None)
-        self.file = clean(file, MAX_MESSAGE_CHARS) if isinstance(file, str) else None
-        self._defined = {name: getattr(module, name, None) for name in FUNCTIONS}
-        # The toolkit takes any falsy value for a function that is not there, but a model_fn.
-        self._has_model_fn = hasattr(module, "model_fn")
-
-    def function(self, name: str) -> Any:
-        """Give the function to call: the handler's own, else the default."""
-        own = self._defined[name]
-        if own or (name == "model_fn" and self._has_model_fn):
-            return own
-        return getattr(defaults, name)
-
-    def describe(self) -> list[Function]:
-        """Say which functions are the handler's own, and what their parameters are called."""
-        return [
-            Function(name=name, defined=bool(own), parameters=_parameters(own) if own else None)
-            for name, own in self._defined.items()
-        ]
-
-
 def prepare(load: dict[str, Any]) -> None:
-    """Give the process the environment's packages, the server's sys.path and its directory.
-
-    Order as on multi-model-server: code/, then the model directory, then the rest; cwd is the model
-    directory.
-    """
+    """Give the process the environment's packages, the server's sys.path and its directory."""
     site.main()
     sys.argv = ["handler"]
     paths = list(load["sys_path"])
@@ -61,20 +31,35 @@ def prepare(load: dict[str, Any]) -> None:
     _forget_shadowed_modules(load["handler_roots"])
     sys.path[:0] = paths
     sys.dont_write_bytecode = True
-    os.chdir(load["model_dir"])
+    os.chdir(load.get("directory") or load["model_dir"])
     # The main module of a server is the server's: empty here, so that nothing of ours is found in
     # it, and that multiprocessing's children do not run this process's start again.
     sys.modules["__main__"] = type(sys)("__main__")
 
 
-def load(name: str) -> Handler:
-    """Import the entry module by name. What it raises is the handler's.
+def load(name: str, needed: bool) -> Any:
+    """Import the entry module by name; None where there is none. What it raises is the handler's.
 
-    A module that is not there is no error: the toolkit runs its defaults then, without a word.
+    Where a stack does not need one, none is no error: it runs its defaults, without a word.
     """
     importlib.invalidate_caches()
-    there = importlib.util.find_spec(name) is not None
-    return Handler(importlib.import_module(name) if there else None)
+    if needed or importlib.util.find_spec(name) is not None:
+        return importlib.import_module(name)
+    return None
+
+
+def file_of(module: Any) -> str | None:
+    """Name the module's file; None where there is none."""
+    file = getattr(module, "__file__", None)
+    return clean(file, MAX_MESSAGE_CHARS) if isinstance(file, str) else None
+
+
+def describe(functions: dict[str, Any]) -> list[Function]:
+    """Say which functions are the handler's own, and what their parameters are called."""
+    return [
+        Function(name=name, defined=bool(own), parameters=_parameters(own) if own else None)
+        for name, own in functions.items()
+    ]
 
 
 def _forget_shadowed_modules(roots: list[str]) -> None:

@@ -12,15 +12,16 @@ import os
 import pickle
 import sys
 
-from .contract import decode_body, effective_accept
-
 
 class Unavailable(Exception):
     """A parameter could not be had; its text is for the user."""
 
 
-def resolve(argument: dict[str, Any], kept: dict[str, Any]) -> Any:
-    """Give the object that one argument of a call stands for. Raise Unavailable."""
+def resolve(argument: dict[str, Any], kept: dict[str, Any], profile: Any) -> Any:
+    """Give the object that one argument of a call stands for. Raise Unavailable.
+
+    What a request's body and headers become is the stack's affair: its profile says it.
+    """
     kind = argument["kind"]
     if kind == "json":
         return argument.get("json")
@@ -30,12 +31,14 @@ def resolve(argument: dict[str, Any], kept: dict[str, Any]) -> Any:
         except KeyError:
             raise Unavailable("the value of call %s is not kept here" % argument["id"]) from None
     if kind == "accept":
-        return effective_accept(argument.get("accept"))
+        return profile.accept(argument.get("accept"))
+    if kind == "content_type":
+        return profile.content_type(argument.get("content_type"))
     data = binascii.a2b_base64(argument["data"])
     if kind == "bytes":
         return data
     if kind == "body":
-        return decode_body(data, argument.get("content_type"))
+        return profile.body(data, argument.get("content_type"))
     return _unpickle(data)
 
 

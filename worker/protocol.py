@@ -31,7 +31,7 @@ MAX_PARAMETERS = 100
 MAX_ATTEMPTS = 100
 LINE_OVERHEAD_BYTES = 1_048_576
 
-FUNCTIONS = ("model_fn", "input_fn", "predict_fn", "output_fn")
+FUNCTIONS = ("model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn")
 
 TYPE_CHECKING = False
 if TYPE_CHECKING or __name__ == "worker.protocol":
@@ -104,13 +104,17 @@ class Failure(Strict):
 
 @dataclass(frozen=True)
 class Response(Strict):
-    """What the serving container would send for a returned value."""
+    """What the serving container would send for a returned value, or for an exception.
+
+    worker_died: its worker ends over this, and the next request finds a fresh one.
+    """
 
     status: Count | None = None
     content_type: str | None = None
     body: str | None = None
     body_encoding: Literal["utf-8", "base64"] | None = None
     reason: str | None = None
+    worker_died: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,11 +132,11 @@ class Argument(Strict):
 
     kind "json": `json` as it is. "kept": the value that call `id` returned. "bytes": `data` from
     base64. "body": `data` from base64, decoded as the serving stack decodes a request of this
-    `content_type`. "accept": the accept type that the stack makes of `accept`. "pickle": `data`
-    from base64, a cloudpickle.
+    `content_type`. "content_type" and "accept": what the stack makes of this header. "pickle":
+    `data` from base64, a cloudpickle.
     """
 
-    kind: Literal["json", "kept", "bytes", "body", "accept", "pickle"]
+    kind: Literal["json", "kept", "bytes", "body", "content_type", "accept", "pickle"]
     json: object = None
     id: str | None = None
     data: str | None = None
@@ -178,6 +182,8 @@ class Load(Strict):
     model_dir: str
     sys_path: list[str]
     handler_roots: list[str]
+    stack: str = "toolkit"
+    directory: str | None = None
     python_path: str | None = None
     cloudpickle_dir: str | None = None
     fence: Fence | None = None
@@ -193,7 +199,7 @@ class Call(Strict):
     """Call one function of the handler. Answered by Returned, Raised or Refused."""
 
     id: str
-    function: Literal["model_fn", "input_fn", "predict_fn", "output_fn"]
+    function: Literal["model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn"]
     arguments: list[Argument]
     content_type: str | None = None
     accept: str | None = None
@@ -262,6 +268,7 @@ class Raised(Strict):
     elapsed_s: Seconds
     fatal: bool = False
     peak_memory_bytes: Count | None = None
+    response: Response | None = None
     attempts: list[Attempt] | None = None
     type: Literal["raised"] = "raised"
 

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from harness import serving
 from harness.artifacts import archive, tree
 from harness.artifacts.limits import ArchiveLimits
 from harness.artifacts.workspace import RunDirectory
@@ -59,23 +60,39 @@ def _from_package(spec: InferenceHandlerSpec, run: RunDirectory) -> Layout:
     source = Path(spec.model_paths.get("extraction_root") or str(spec.packaged_model_path))
     model_dir = run.make("model")
     archive.unpack(source, model_dir)
+    stack = serving.of(spec)
     code_dir = _code_dir(spec, source, model_dir)
+    seen_dir, warning = _seen_dir(stack, model_dir)
     return Layout(
         shown=str(source),
         code_origin=source,
         code_root=model_dir,
-        model_dir=model_dir,
+        model_dir=seen_dir,
         code_dir=code_dir,
-        search=_distinct(code_dir, model_dir),
+        search=_distinct(code_dir, *([seen_dir] if stack.code_at_root else [])),
         entry_file=None,
-        warnings=tuple(_layout_warnings(model_dir)),
+        warnings=(*_layout_warnings(model_dir), *([warning] if warning else [])),
+    )
+
+
+def _seen_dir(stack: serving.Serving, model_dir: Path) -> tuple[Path, str | None]:
+    """Give the directory that model_fn gets: on TorchServe the only one in the package, if so."""
+    entries = list(model_dir.iterdir())
+    if not stack.single_directory or len(entries) != 1 or not entries[0].is_dir():
+        return model_dir, None
+    only = entries[0].name
+    return entries[0], (
+        f"the package holds the directory {only + '/'!r} and nothing else: {stack.title} gives "
+        f"that one to model_fn, not the package's root"
     )
 
 
 def _code_dir(spec: InferenceHandlerSpec, source: Path, model_dir: Path) -> Path:
     asked = spec.code_paths.get("inference_code_dir")
     if asked is None:
-        return model_dir / "code" if (model_dir / "code").is_dir() else model_dir
+        # Where no code lies, it is named all the same: what a stack does without is its affair.
+        at_root = serving.of(spec).code_at_root and not (model_dir / "code").is_dir()
+        return model_dir if at_root else model_dir / "code"
     code_dir = _inside(asked, source, model_dir)
     if code_dir is None or not code_dir.is_dir():
         raise PackageError(
@@ -131,7 +148,7 @@ def _from_handler(spec: InferenceHandlerSpec, run: RunDirectory) -> Layout:
         code_root=code_dir,
         model_dir=model_dir,
         code_dir=code_dir,
-        search=(code_dir, model_dir),
+        search=(code_dir, *([model_dir] if serving.of(spec).code_at_root else [])),
         entry_file=entry_file,
         warnings=tuple(warnings),
     )

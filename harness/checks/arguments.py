@@ -18,6 +18,12 @@ NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
     "input_fn": (("request_body", "body"), ("content_type", "request_content_type")),
     "predict_fn": (("input_object", "input_data"), ("model", "model_artifacts")),
     "output_fn": (("prediction", "predictions"), ("accept", "accept_type")),
+    "transform_fn": (
+        ("model", "model_artifacts"),
+        ("request_body", "body", "input_data"),
+        ("content_type", "request_content_type"),
+        ("accept", "accept_type"),
+    ),
 }
 
 
@@ -77,6 +83,11 @@ def path_text(path: Any) -> str:
 def body_argument(body: bytes, content_type: str | None) -> Argument:
     """Send a request's body, which the worker decodes by the serving stack's rule."""
     return Argument(kind="body", data=_base64(body), content_type=content_type)
+
+
+def content_type_argument(content_type: str | None) -> Argument:
+    """Send a request's content type, of which the worker makes what the serving stack does."""
+    return Argument(kind="content_type", content_type=content_type)
 
 
 def accept_argument(accept: str | None) -> Argument:

@@ -2,6 +2,7 @@
 
 import itertools
 
+from harness import serving
 from harness.checks import expectations, verdict
 from harness.checks.flow import ALL_OFF, STAGES, SWITCH, Flow, Request, accept_types, describe
 from harness.checks.live import LiveHandler
@@ -18,6 +19,7 @@ from harness.results import (
 from harness.specs import InferenceHandlerSpec, InferenceTestSample
 
 MISFITS = ("TypeError", "AttributeError", "KeyError", "IndexError", "ValueError")
+TRANSFORMED = not_asked("the handler defines transform_fn, which stands for it")
 NOT_RUN = not_asked("nothing that was asked for needs it")
 
 
@@ -35,6 +37,7 @@ def assemble(
     inputs = [rows.of_sample("input_fn", sample) for sample in samples.chosen]
     predictions = [rows.of_sample("predict_fn", sample) for sample in samples.chosen]
     outputs = [rows.of_request("output_fn", request) for request in flow.requests]
+    transforms = rows.transforms()
     ends = [rows.end_to_end(request) for request in flow.requests]
     for sample, reason in samples.left_out:
         inputs.append(_left_out("input_fn", sample, reason))
@@ -44,7 +47,7 @@ def assemble(
             for accept in accept_types(spec, sample)
         ]
         ends += [_end_left_out(sample, accept, reason) for accept in accept_types(spec, sample)]
-    every = [model, *inputs, *predictions, *outputs]
+    every = [model, *inputs, *predictions, *outputs, *transforms]
     errors = _nothing_to_test(spec, samples) + _errors(every, ends)
     tested = any(row.success for row in [*every, *ends])
     blocked = any(row.outcome is Outcome.skipped and row.asked for row in [*every, *ends])
@@ -59,12 +62,15 @@ def assemble(
         input_fn_results=inputs,
         predict_fn_results=predictions,
         output_fn_results=outputs,
+        transform_fn_results=transforms,
         end_to_end_results=ends,
         compatibility_results=rows.compatibilities(),
         errors=errors,
         warnings=[*live.warnings, *samples.warnings],
         isolation=live.isolation,
         environment=live.environment,
+        stack=spec.stack,
+        consequences=rows.consequences(),
     )
 
 
@@ -96,6 +102,24 @@ class _Rows:
         called = [row for row in rows if row.outcome is not Outcome.skipped] or rows
         return next((row for row in called if not row.success), called[0])
 
+    def transforms(self) -> list[FunctionTestResult]:
+        """Give the rows of transform_fn, one a request; none for a handler without it."""
+        if not self._live.transforms:
+            return []
+        return [self._of("transform_fn", request) for request in self._flow.requests]
+
+    def consequences(self) -> list[str]:
+        """Say what the endpoint does, where the handler could not be loaded."""
+        model = self._live.row(self._flow.model) if self._flow.model else None
+        if model is None or model.success:
+            return []
+        failure = serving.load_failure(
+            model,
+            defined=self._live.defines("model_fn"),
+            imported=self._live.package.handler_file is not None,
+        )
+        return [serving.of(self._spec).consequence(failure)]
+
     def of_request(self, function: str, request: Request) -> FunctionTestResult:
         return self._of(function, request)
 
@@ -108,12 +132,16 @@ class _Rows:
             "sample_name": request.sample.sample_name,
             "content_type": request.sample.content_type,
         }
-        if function == "output_fn":
+        if function in ("output_fn", "transform_fn"):
             fields["accept_type"] = request.accept
         return self._shown(function, verdict.skipped(function, reason, **fields))
 
     def _reason(self, function: str, request: Request) -> str:
+        if self._live.transforms and function in STAGES:
+            return TRANSFORMED
         reason = request.skip_reason
+        if request.refusal is not None and not request.sample.should_succeed:
+            return not_asked("the server refused the sample, as it should")
         if reason is None and request.calls:
             stage, row = self._deciding(request)
             if row.success:
@@ -136,12 +164,12 @@ class _Rows:
 
     def _shown(self, function: str, row: FunctionTestResult) -> FunctionTestResult:
         """Turn the row of a stage that ran only for a later one into a skipped one."""
-        switch = SWITCH[function]
-        if getattr(self._spec, switch):
+        switches = [SWITCH[name] for name in _stands_for(function)]
+        if any(getattr(self._spec, switch) for switch in switches):
             return row
         return verdict.skipped(
             function,
-            not_asked(f"{switch} is off"),
+            not_asked(f"{' and '.join(switches)} {'are' if switches[1:] else 'is'} off"),
             sample_name=row.sample_name,
             content_type=row.content_type,
             accept_type=row.accept_type,
@@ -161,7 +189,7 @@ class _Rows:
             "total_execution_time": sum(times.values()),
             "model_loading_time": model.execution_time if model else 0.0,
             "input_processing_time": times.get("input_fn", 0.0),
-            "prediction_time": times.get("predict_fn", 0.0),
+            "prediction_time": times.get("predict_fn", times.get("transform_fn", 0.0)),
             "output_formatting_time": times.get("output_fn", 0.0),
             "input_data_size": _size(request.sample.request_body),
             "peak_memory_bytes": max(
@@ -172,17 +200,19 @@ class _Rows:
         if not self._spec.validate_end_to_end:
             reason = not_asked("validate_end_to_end is off")
             return _end(Outcome.skipped, _no_answer(reason), fields, skip_reason=reason)
+        if request.refusal is not None:
+            return self._refused(request, request.refusal, fields)
         if request.skip_reason is not None:
             response = _no_answer(request.skip_reason)
-            if model is not None and not model.success:
-                response = _failed_response(model)
+            if self._flow.model is not None and model is not None and not model.success:
+                response = self._seen(self._flow.model)
             return _end(Outcome.skipped, response, fields, skip_reason=request.skip_reason)
         stage, row = self._deciding(request)
         if not row.success:
             judged = self._judged(request, row)
             return _end(
                 judged.outcome,
-                self._response(request) or _failed_response(row),
+                self._seen(request.calls[stage]),
                 fields,
                 error_message=judged.error_message,
                 failed_function=None if judged.success else stage,
@@ -190,7 +220,7 @@ class _Rows:
         return self._answered(request, fields)
 
     def _answered(self, request: Request, fields: dict[str, object]) -> EndToEndTestResult:
-        response = self._response(request) or _no_answer("output_fn was not called")
+        response = self._seen(list(request.calls.values())[-1])
         fields["output_data_size"] = _body_size(response)
         problems = (
             expectations.problems_with(request.sample, response)
@@ -201,9 +231,24 @@ class _Rows:
             return _end(Outcome.failed, response, fields, error_message="; ".join(problems))
         return _end(Outcome.passed, response, fields)
 
-    def _response(self, request: Request) -> ResponseSummary | None:
-        call = request.calls.get("output_fn")
-        return self._live.response(call) if call is not None else None
+    def _refused(
+        self, request: Request, refusal: ResponseSummary, fields: dict[str, object]
+    ) -> EndToEndTestResult:
+        """Give the row of a request that the server answers by itself."""
+        row = FunctionTestResult(
+            function_name="input_fn",
+            outcome=Outcome.failed,
+            execution_time=0.0,
+            error_message=f"the server answers {refusal.status}: {refusal.reason}",
+        )
+        judged = self._judged(request, row)
+        fields["output_data_size"] = _body_size(refusal)
+        return _end(judged.outcome, refusal, fields, error_message=judged.error_message)
+
+    def _seen(self, call: str) -> ResponseSummary:
+        """Give what a client sees of a request that ended with this call."""
+        own = self._live.response(call)
+        return own or serving.of(self._spec).without_an_answer(self._live.row(call))
 
     # ------------------------------------------------------------ between functions
 
@@ -290,26 +335,9 @@ def _no_answer(reason: str) -> ResponseSummary:
     )
 
 
-def _failed_response(row: FunctionTestResult) -> ResponseSummary:
-    """Give what a client sees of a stage that failed: 500, or nothing where the worker was lost."""
-    if row.failure is None:
-        return _no_answer(f"{row.function_name} {describe(row)}: the container gives no answer")
-    message = row.failure.message or "Invalid Request"
-    if not message.isascii():
-        return ResponseSummary(
-            status=500,
-            content_type=None,
-            body=None,
-            body_encoding=None,
-            reason="Worker died: the message of the exception is not ASCII",
-        )
-    return ResponseSummary(
-        status=500,
-        content_type=None,
-        body=f"{message}\n{row.failure.traceback}",
-        body_encoding="utf-8",
-        reason=message.replace("\r", " ").replace("\n", " "),
-    )
+def _stands_for(function: str) -> tuple[str, ...]:
+    """Name the functions whose switches decide about one: transform_fn is three in one."""
+    return STAGES if function == "transform_fn" else (function,)
 
 
 def _data_flow(rows: dict[str, FunctionTestResult]) -> dict[str, object]:

@@ -6,9 +6,10 @@ against the function that failed; what came after it in the same request is not 
 
 from dataclasses import dataclass, field
 
+from harness import serving
 from harness.checks import arguments
 from harness.checks.live import LiveHandler
-from harness.results import FunctionTestResult, Outcome, not_asked
+from harness.results import FunctionTestResult, Outcome, ResponseSummary, not_asked
 from harness.specs import InferenceHandlerSpec, InferenceTestSample
 
 STAGES = ("input_fn", "predict_fn", "output_fn")
@@ -18,18 +19,23 @@ SWITCH = {
     "predict_fn": "validate_prediction",
     "output_fn": "validate_output_formatting",
 }
+TRANSFORM = ("transform_fn",)
 ALL_OFF = not_asked("every validate_* flag is off")
 ANSWERED = (Outcome.passed, Outcome.raised, Outcome.failed)
 
 
 @dataclass
 class Request:
-    """One request: its sample and accept type, the ids of its calls, or why it was not made."""
+    """One request: its sample and accept type, the ids of its calls, or why it was not made.
+
+    `refusal` is the server's own answer, where it lets no function see the request.
+    """
 
     sample: InferenceTestSample
     accept: str | None
     calls: dict[str, str] = field(default_factory=dict)
     skip_reason: str | None = None
+    refusal: ResponseSummary | None = None
 
 
 @dataclass(frozen=True)
@@ -55,12 +61,26 @@ def run(
     model = live.model_call()
     live.settle()
     if live.row(model).success:
-        _Requests(live, stages, model).make_all(requests)
+        if live.transforms and stages:
+            stages = TRANSFORM
+        _Requests(live, stages, model).make_all(_let_in(spec, requests))
     else:
         reason = f"model_fn {describe(live.row(model))}"
         for request in requests:
             request.skip_reason = reason
     return Flow(model, tuple(requests))
+
+
+def _let_in(spec: InferenceHandlerSpec, requests: list[Request]) -> list[Request]:
+    """Give the requests that the server takes; the others are answered by itself."""
+    stack = serving.of(spec)
+    limit = stack.max_request_bytes(spec.environ_vars)
+    for request in requests:
+        size = len(arguments.body_bytes(request.sample.request_body))
+        if limit is not None and size > limit:
+            request.refusal = stack.too_large(size, limit)
+            request.skip_reason = f"the server refuses the request: {request.refusal.reason}"
+    return [request for request in requests if request.refusal is None]
 
 
 def accept_types(spec: InferenceHandlerSpec, sample: InferenceTestSample) -> tuple[str | None, ...]:
@@ -122,6 +142,8 @@ class _Requests:
                 self._remember_hopeless(request, stage, row)
                 break
         self._live.forget(list(request.calls.values()))
+        if any(self._live.worker_died(call) for call in request.calls.values()):
+            self._live.restart()
 
     def _call(self, stage: str, request: Request) -> str:
         sample, live = request.sample, self._live
@@ -131,6 +153,14 @@ class _Requests:
                 sample.content_type,
                 sample.sample_name,
                 accept=request.accept,
+            )
+        if stage == "transform_fn":
+            return live.transform_call(
+                arguments.kept_argument(self._model),
+                sample.request_body,
+                sample.content_type,
+                request.accept,
+                sample.sample_name,
             )
         headers = arguments.Headers(
             sample.content_type,

@@ -35,7 +35,7 @@ Listener = Callable[[FunctionTestResult], None]
 
 
 class LiveHandler:
-    """A handler whose four functions can be called one by one, in any order.
+    """A handler whose functions can be called one by one, in any order.
 
     Each call gives a FunctionTestResult; the value itself stays in the worker, and is handed on by
     giving that result as a parameter. A parameter that is left out is the latest value. Others
@@ -61,13 +61,14 @@ class LiveHandler:
         self._functions: dict[str, protocol.Function] = {}
         self._rows: dict[str, FunctionTestResult] = {}
         self._responses: dict[str, ResponseSummary] = {}
+        self._deadly: set[str] = set()
         self._latest: dict[str, str] = {}
         self._last_id: str | None = None
         self._load_attempts: list[NetworkAttempt] = []
         self._observations = Observations(self._limits)
         self._model_before = changes.listing(package.model_dir)
 
-    # ------------------------------------------------------------ the four functions
+    # ------------------------------------------------------------ the functions
 
     def model_fn(self, model_dir: str | None = None) -> FunctionTestResult:
         """Call model_fn, by default with the package's model directory."""
@@ -87,6 +88,17 @@ class LiveHandler:
     def output_fn(self, prediction: Any = ..., accept: str | None = None) -> FunctionTestResult:
         """Call output_fn, by default with the latest prediction."""
         return self.row(self.output_call(self._argument(prediction, "predict_fn"), accept))
+
+    def transform_fn(
+        self,
+        model: Any = ...,
+        request_body: str | bytes = b"",
+        content_type: str | None = None,
+        accept: str | None = None,
+    ) -> FunctionTestResult:
+        """Call transform_fn with a request, by default with the latest model."""
+        given = self._argument(model, "model_fn")
+        return self.row(self.transform_call(given, request_body, content_type, accept))
 
     def function(self, name: str, parameters: Mapping[str, Any]) -> FunctionTestResult:
         """Call one function with parameters by the contract's names or the handler's own.
@@ -143,7 +155,7 @@ class LiveHandler:
             "input_fn",
             [
                 arguments.body_argument(data, content_type),
-                arguments.plain_argument(content_type),
+                arguments.content_type_argument(content_type),
             ],
             headers=Headers(content_type, accept, len(data)),
             sample_name=sample_name,
@@ -170,6 +182,38 @@ class LiveHandler:
             input_parameters={"accept": accept},
             **fields,
         )
+
+    def transform_call(
+        self,
+        model: protocol.Argument,
+        body: str | bytes,
+        content_type: str | None,
+        accept: str | None,
+        sample_name: str | None = None,
+    ) -> str:
+        """Call transform_fn; give the id of its row."""
+        data = arguments.body_bytes(body)
+        content_type = arguments.header("content_type", content_type)
+        accept = arguments.header("accept", accept)
+        shown = {"content_type": content_type, "accept": accept, "body_bytes": len(data)}
+        return self.call(
+            "transform_fn",
+            [
+                model,
+                arguments.body_argument(data, content_type),
+                arguments.content_type_argument(content_type),
+                arguments.accept_argument(accept),
+            ],
+            headers=Headers(content_type, accept, len(data)),
+            sample_name=sample_name,
+            content_type=content_type,
+            accept_type=accept,
+            input_parameters=shown,
+        )
+
+    def restart(self) -> None:
+        """Give up the worker, as a server does whose worker died; the next call finds another."""
+        self._drop(None)
 
     def call(
         self,
@@ -216,8 +260,18 @@ class LiveHandler:
         return self._rows[name]
 
     def response(self, name: str) -> ResponseSummary | None:
-        """Give the response that the container makes of what an output_fn returned."""
+        """Give the response that the container makes of what a call returned or raised."""
         return self._responses.get(name)
+
+    def worker_died(self, name: str) -> bool:
+        """Say whether a server's worker would not have survived the answer to this call."""
+        return name in self._deadly
+
+    @property
+    def transforms(self) -> bool:
+        """Whether the loaded handler defines transform_fn, which stands for three functions."""
+        found = self._functions.get("transform_fn")
+        return found is not None and found.defined
 
     def defines(self, function: str) -> bool:
         """Say whether the loaded handler defines a function, rather than leave it to a default."""
@@ -312,6 +366,8 @@ class LiveHandler:
         response = verdict.response_of(answer.reply)
         if response is not None:
             self._responses[name] = response
+            if verdict.is_deadly(answer.reply):
+                self._deadly.add(name)
         if isinstance(answer.reply, protocol.Returned):
             self._latest[function] = name
         if answer.ending is not None or getattr(answer.reply, "fatal", False):

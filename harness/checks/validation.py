@@ -9,11 +9,13 @@ PRESENCE = {
     "input_fn": "has_processed_input",
     "predict_fn": "has_predictions",
     "output_fn": "has_response",
+    "transform_fn": "has_response",
 }
 TYPE_KEY = {
     "input_fn": "input_type",
     "predict_fn": "prediction_type",
     "output_fn": "response_type",
+    "transform_fn": "response_type",
 }
 
 

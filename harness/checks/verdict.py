@@ -74,17 +74,24 @@ def outcome_of(ending: Ending) -> Outcome:
 
 
 def response_of(reply: object) -> ResponseSummary | None:
-    """Give the response that the container makes of a returned value, where there is one."""
+    """Give the response that the container makes of a value or an exception, if there is one."""
     response = getattr(reply, "response", None)
     if response is None:
         return None
     fields: dict[str, Any] = protocol.plain(response)  # type: ignore[assignment]
+    del fields["worker_died"]
     if fields.get("body_encoding") == "base64":
         # Text that JSON would have made much longer crosses as base64, too.
         with contextlib.suppress(ValueError):
             text = base64.b64decode(fields["body"], validate=True).decode("utf-8")
             fields.update(body=text, body_encoding="utf-8")
     return ResponseSummary(**fields)
+
+
+def is_deadly(reply: object) -> bool:
+    """Say whether the container's worker would have ended over this answer."""
+    response = getattr(reply, "response", None)
+    return response is not None and response.worker_died
 
 
 def late(row: FunctionTestResult, ending: Ending) -> FunctionTestResult:
@@ -236,8 +243,13 @@ def _judge_returned(reply: protocol.Returned, limits: Limits) -> dict[str, Any]:
     if reply.oversize_bytes is not None:
         return fields | {
             "outcome": Outcome.output_exceeded,
-            "error_message": f"a response of {reply.oversize_bytes} bytes (limit "
-            f"{limits.max_response_bytes})",
+            "error_message": f"a response of {reply.oversize_bytes} bytes ("
+            + (
+                f"limit {limits.max_response_bytes}"
+                if reply.response is None
+                else f"{reply.response.reason}"
+            )
+            + ")",
         }
     response = reply.response
     if response is not None and (response.status is None or not 200 <= response.status < 300):

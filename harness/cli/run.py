@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from rich.console import Console
@@ -13,7 +13,7 @@ from harness.cli.progress import progress
 from harness.errors import SpecError
 from harness.reports import console
 from harness.results import InferenceTestResult
-from harness.specs import InferenceHandlerSpec, parse_memory
+from harness.specs import InferenceHandlerSpec, Stack, parse_memory
 from harness.tester import RuntimeTester
 
 NETWORK: dict[str, bool | str] = {"none": False, "loopback": "loopback", "all": True}
@@ -38,6 +38,8 @@ Examples:
 )
 @click.option("--python", metavar="PATH", help="The handler's interpreter (default: this one).")
 @click.option("--entry-point", metavar="NAME", help="The handler's file or module in code/.")
+@click.option("--stack", type=click.Choice(get_args(Stack)),
+              help="Serving stack to hold the handler to (default toolkit).")  # fmt: skip
 @click.option("--accept", multiple=True, metavar="TYPE", help="Accept type to ask for; repeatable.")
 @click.option("--content-type", multiple=True, metavar="TYPE",
               help="Run only samples of this type; repeatable.")  # fmt: skip
@@ -76,6 +78,7 @@ def _fields(options: dict[str, Any]) -> dict[str, Any]:
         "payload_samples_path": options["payloads"],
         "timeout_seconds": options["timeout"],
         "entry_point": options["entry_point"],
+        "stack": options["stack"],
         "supported_accept_types": list(options["accept"]) or None,
         "supported_content_types": list(options["content_type"]) or None,
         "isolation": options["isolation"],

@@ -5,6 +5,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import serving
+from harness.artifacts.package import Package
 from harness.errors import HandlerEnvironmentError
 from harness.results import EnvironmentSummary
 from harness.specs import InferenceHandlerSpec
@@ -12,6 +14,7 @@ from harness.specs import InferenceHandlerSpec
 # What a worker gets of the tester's own variables; nothing else of them is visible to a handler.
 INHERITED = ("PATH", "TZ")
 PRIVATE = ("home", "tmp", "own")
+REGION = "us-east-1"  # the SDK sets the session's; a handler finds one
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,11 @@ def find_interpreter(spec: InferenceHandlerSpec) -> Interpreter:
     return Interpreter("python", os.path.abspath(path))
 
 
-def variables(spec: InferenceHandlerSpec, interpreter: Interpreter, home: Path) -> dict[str, str]:
-    """Give a worker's environment variables: an allowlist, private directories, the spec's own.
+def variables(
+    spec: InferenceHandlerSpec, interpreter: Interpreter, home: Path, package: Package
+) -> dict[str, str]:
+    """Give a worker's environment variables: an allowlist, private directories, those that the SDK
+    and the stack's container set, the spec's own.
 
     PYTHONPATH is held back: the worker applies it after its own start, so that nothing on it can
     stand in for the worker's modules.
@@ -60,6 +66,14 @@ def variables(spec: InferenceHandlerSpec, interpreter: Interpreter, home: Path) 
     given["LANG"] = "C.UTF-8"
     given["HOME"] = str(home / "home")
     given["TMPDIR"] = str(home / "tmp")
+    given["SAGEMAKER_PROGRAM"] = f"{package.module}.py"
+    given["SAGEMAKER_SUBMIT_DIRECTORY"] = str(package.code_dir)
+    given["SAGEMAKER_CONTAINER_LOG_LEVEL"] = "20"
+    given["SAGEMAKER_REGION"] = REGION
+    stack = serving.of(spec)
+    if stack.server is None:
+        given["SM_MODEL_DIR"] = str(package.model_dir)
+    given.update(stack.variables)
     given.update(spec.environ_vars)
     given.pop("PYTHONPATH", None)
     return given

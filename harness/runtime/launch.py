@@ -8,6 +8,7 @@ from pathlib import Path
 import cloudpickle
 
 import worker.protocol as protocol
+from harness import serving
 from harness.artifacts.package import Package
 from harness.errors import HandlerEnvironmentError
 from harness.runtime import bubblewrap, cgroups, environment, layers, seccomp
@@ -78,7 +79,7 @@ class Launcher:
         limits = self._spec.effective_limits
         return protocol.Start(
             argv=[self.interpreter.executable, "-s", "-S", CHILD, "serve"],
-            environ=environment.variables(self._spec, self.interpreter, self._home),
+            environ=environment.variables(self._spec, self.interpreter, self._home, self._package),
             directory=str(self._package.model_dir),
             memory_bytes=limits.memory_limit_mb and int(limits.memory_limit_mb * MIB),
             max_processes=limits.max_processes,
@@ -133,6 +134,8 @@ class Launcher:
                 model_dir=str(self._package.model_dir),
                 sys_path=paths,
                 handler_roots=[str(self._package.code_dir), str(self._package.model_dir)],
+                stack=self._spec.stack,
+                directory=None if serving.of(self._spec).in_model_dir else str(self._home / "home"),
                 python_path=self._spec.environ_vars.get("PYTHONPATH"),
                 cloudpickle_dir=CLOUDPICKLE,
                 fence=self._fence(),

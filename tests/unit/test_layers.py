@@ -22,6 +22,7 @@ FLOORS = (
     {"spec_model"},
     {"spec_fields"},
     {"specs", "results"},
+    {"serving"},
     {"artifacts"},
     {"runtime"},
     {"checks"},
@@ -47,7 +48,15 @@ REMOVED = {
 }
 
 # The serving stack's default functions use what the handler's environment has.
-OF_THE_HANDLERS_ENVIRONMENT = {"defaults.py": {"numpy", "scipy"}, "parameters.py": {"cloudpickle"}}
+OF_THE_HANDLERS_ENVIRONMENT = {
+    "coders.py": {"numpy", "scipy"},
+    "huggingface.py": {"PIL", "transformers"},
+    "parameters.py": {"cloudpickle"},
+    "pytorch.py": {"torch"},
+    "rows.py": {"numpy"},
+    "sklearn.py": {"numpy"},
+    "xgboost.py": {"numpy", "xgboost"},
+}
 
 PUBLIC = [
     "CompatibilityTestResult",

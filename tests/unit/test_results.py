@@ -167,8 +167,9 @@ def test_function_name_is_one_of_four() -> None:
         "predict_fn",
         "output_fn",
     ]
+    assert row("transform_fn").function_name == "transform_fn"
     with pytest.raises(ValidationError):
-        row("transform_fn")
+        row("pre_model_fn")
 
 
 def test_a_response_is_never_null() -> None:

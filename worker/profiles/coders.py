@@ -1,4 +1,4 @@
-"""What the toolkit does where a handler defines no function: decode, encode, or refuse.
+"""Bodies to arrays and back, as sagemaker-inference 1.10.1 does it (its decoder and encoder).
 
 numpy (and scipy for npz) come from the handler's own environment, and only when a default runs.
 """
@@ -31,49 +31,35 @@ class UnsupportedFormatError(Exception):
         self.content_type = content_type
 
 
-def model_fn(model_dir: Any) -> Any:
-    """Refuse: the plain toolkit cannot load a model by itself."""
-    raise _missing("model_fn")
-
-
-def predict_fn(data: Any, model: Any) -> Any:
-    """Refuse: the plain toolkit does not know how to call a model."""
-    raise _missing("predict_fn")
-
-
-def input_fn(body: Any, content_type: Any) -> Any:
+def decode(body: Any, content_type: Any) -> Any:
     """Decode JSON, CSV, npy and npz to an array, by the exact content type.
 
     A KeyError inside a decoder is reported as an unsupported type too, as by the toolkit.
     """
     try:
-        decode = {JSON: _from_json, CSV: _from_csv, NPY: _from_npy, NPZ: _from_npz}[content_type]
-        return decode(body)
+        return {JSON: from_json, CSV: _from_csv, NPY: from_npy, NPZ: _from_npz}[content_type](body)
     except KeyError:
         raise UnsupportedFormatError(content_type)  # noqa: B904 - the KeyError is its context
 
 
-def output_fn(prediction: Any, accept: str) -> Any:
-    """Encode for the first supported type of the accept list; q values are not understood."""
+def first_supported(accept: str) -> str:
+    """Give the first type of an accept list that there is an encoder for. Raises for none."""
     for content_type in accept.replace(" ", "").split(","):
-        encode = {JSON: _to_json, CSV: _to_csv, NPY: _to_npy}.get(content_type)
-        if encode is None:
-            continue
-        try:
-            return encode(prediction), content_type
-        except KeyError:
-            raise UnsupportedFormatError(content_type)  # noqa: B904 - as above
+        if content_type in (JSON, CSV, NPY):
+            return content_type
     raise UnsupportedFormatError(accept)
 
 
-def _missing(name: str) -> NotImplementedError:
-    return NotImplementedError(
-        "\nPlease provide a %s implementation.\n"
-        "See documentation for %s at https://sagemaker.readthedocs.io/en/stable/\n" % (name, name)
-    )
+def encode(prediction: Any, content_type: str) -> Any:
+    """Encode as JSON, CSV (str) or npy (bytes)."""
+    try:
+        return {JSON: to_json, CSV: to_csv, NPY: to_npy}[content_type](prediction)
+    except KeyError:
+        raise UnsupportedFormatError(content_type)  # noqa: B904 - as above
 
 
-def _from_json(body: Any) -> Any:
+def from_json(body: Any) -> Any:
+    """Make an array of JSON."""
     import numpy
 
     return numpy.array(json.loads(body))
@@ -85,7 +71,8 @@ def _from_csv(body: Any) -> Any:
     return numpy.genfromtxt(io.StringIO(body), dtype=None, delimiter=",")
 
 
-def _from_npy(body: Any) -> Any:
+def from_npy(body: Any) -> Any:
+    """Make an array of npy, pickles in it included."""
     import numpy
 
     return numpy.load(io.BytesIO(body), allow_pickle=True)
@@ -97,7 +84,9 @@ def _from_npz(body: Any) -> Any:
     return scipy.sparse.load_npz(io.BytesIO(body))
 
 
-def _to_json(prediction: Any) -> str:
+def to_json(prediction: Any) -> str:
+    """Write JSON, with arrays and scalars as lists and numbers."""
+
     def plain(value: Any) -> Any:
         if hasattr(value, "tolist"):
             return value.tolist()
@@ -106,7 +95,8 @@ def _to_json(prediction: Any) -> str:
     return json.dumps(prediction, default=plain)
 
 
-def _to_csv(prediction: Any) -> str:
+def to_csv(prediction: Any) -> str:
+    """Write CSV, one row a line."""
     import numpy
 
     stream = io.StringIO()
@@ -114,7 +104,8 @@ def _to_csv(prediction: Any) -> str:
     return stream.getvalue()
 
 
-def _to_npy(prediction: Any) -> bytes:
+def to_npy(prediction: Any) -> bytes:
+    """Write npy."""
     import numpy
 
     buffer = io.BytesIO()

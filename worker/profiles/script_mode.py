@@ -1,0 +1,174 @@
+"""What sklearn and xgboost share: sagemaker-containers 2.8.6.post2 on Flask 3.1 and gunicorn."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+import datetime
+import decimal
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from email.utils import format_datetime
+
+from .. import failures
+from ..replies import Reply
+from . import base, rows
+
+HTML = "text/html; charset=utf-8"
+# Flask's page for an exception in the handler; the message is in the log only.
+PAGE = (
+    "<!doctype html>\n<html lang=en>\n<title>500 Internal Server Error</title>\n"
+    "<h1>Internal Server Error</h1>\n"
+    "<p>The server encountered an internal error and was unable to complete your request. "
+    "Either the server is overloaded or there is an error in the application.</p>\n"
+)
+# gunicorn's page for an exception outside Flask, which is where the handler is loaded.
+LOAD_PAGE = (
+    "<html>\n  <head>\n    <title>Internal Server Error</title>\n  </head>\n  <body>\n"
+    "    <h1><p>Internal Server Error</p></h1>\n    \n  </body>\n</html>\n"
+)
+RESET = "the connection is reset: the worker ended without an answer"
+# Media types that get "; charset=utf-8" beside text/* and *+xml (werkzeug).
+WITH_CHARSET = frozenset(
+    "application/" + name
+    for name in ("ecmascript", "javascript", "sql", "xml", "xml-dtd", "xml-external-parsed-entity")
+)
+
+
+class Unsendable(Exception):
+    """What was returned is no response to Flask."""
+
+
+class Profile(base.Profile):
+    """Functions called plainly, without a context, and answered by Flask's rules."""
+
+    needs_module = True
+
+    # ------------------------------------------------------------ a request
+
+    def body(self, data: bytes, content_type: str | None) -> Any:
+        """Give str for exactly two content types, else bytes."""
+        if self.content_type(content_type) in base.TEXT_TYPES:
+            return data.decode("utf-8", "replace")
+        return data
+
+    def content_type(self, given: str | None) -> str | None:
+        """Take JSON for a request that names no content type."""
+        return given or base.JSON
+
+    def accept(self, given: str | None) -> str:
+        """Take none and */* for the container's default."""
+        if not given or given == "*/*":
+            return os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", base.JSON)
+        return given
+
+    # ------------------------------------------------------------ the answer
+
+    def reply(self, value: Any, accept: str, context: Any) -> Reply:
+        """Answer as Flask does: a tuple is (body, mimetype), a bare text is HTML."""
+        try:
+            return self._reply(value)
+        except Exception as error:
+            return _page("the returned %s is no response: %s" % (type(value).__name__, error))
+
+    def _reply(self, value: Any) -> Reply:
+        if isinstance(value, tuple):
+            return Reply(200, media_type(value[1]), _joined(value[0]))
+        if isinstance(value, Answer):
+            return Reply(200, value.content_type, value.body)
+        if failures.is_a(value, "Response", "werkzeug"):
+            return Reply(value.status_code, value.headers.get("Content-Type"), value.get_data())
+        if isinstance(value, (dict, list)):
+            return Reply(200, base.JSON, jsonified(value))
+        if isinstance(value, (str, bytes, bytearray, Iterator)):
+            return Reply(200, HTML, _joined(value))
+        raise Unsendable("give text, bytes, a dict, a list, or (body, content type)")
+
+    def refusal(self, error: BaseException, traceback: str, context: Any) -> Reply:
+        """Answer with a page that does not say what happened."""
+        if failures.is_ordinary(error):
+            return _page("%s: %s" % (type(error).__name__, failures.message(error)))
+        return Reply(None, reason=RESET, worker_died=True)
+
+    def load_refusal(self, error: BaseException, traceback: str, context: Any) -> Reply:
+        """Answer with gunicorn's page: every request tries to load the handler again."""
+        if failures.is_ordinary(error):
+            why = "%s: %s" % (type(error).__name__, failures.message(error))
+            return Reply(500, "text/html", LOAD_PAGE.encode("ascii"), reason=why)
+        return Reply(None, reason=RESET, worker_died=True)
+
+    # ------------------------------------------------------------ what a handler leaves out
+
+    def default_model_fn(self, model_dir: Any) -> Any:
+        """Refuse: the container cannot load a model by itself."""
+        raise NotImplementedError(
+            "\nPlease provide a model_fn implementation.\n"
+            "See documentation for model_fn at https://github.com/aws/sagemaker-python-sdk\n"
+        )
+
+    def default_output_fn(self, prediction: Any, accept: str) -> Any:
+        """Encode for exactly one accept type."""
+        return Answer(_joined(rows.encode(prediction, accept)), media_type(accept))
+
+
+class Answer:
+    """The response object that a default makes: a body with its content type."""
+
+    def __init__(self, body: bytes, content_type: str) -> None:
+        self.body = body
+        self.content_type = content_type
+
+
+def media_type(given: Any) -> str:
+    """Give the Content-Type for a mimetype: JSON for none, text with its charset."""
+    if given is None:
+        return base.JSON
+    if "\n" in given or "\r" in given:
+        raise Unsendable("a header has no line break")
+    if given.startswith("text/") or given in WITH_CHARSET or given.endswith("+xml"):
+        return str(given) + "; charset=utf-8"
+    return str(given)
+
+
+def jsonified(value: Any) -> bytes:
+    """Encode as Flask's jsonify: sorted keys, no spaces, a line feed at the end."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
+    return (text + "\n").encode("utf-8")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime.date):
+        return _http_date(value)
+    if isinstance(value, (decimal.Decimal, uuid.UUID)):
+        return str(value)
+    if hasattr(value, "__html__"):
+        return str(value.__html__())
+    raise TypeError("Object of type %s is not JSON serializable" % type(value).__name__)
+
+
+def _http_date(value: Any) -> str:
+    if not isinstance(value, datetime.datetime):
+        value = datetime.datetime.combine(value, datetime.time())
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=datetime.timezone.utc)
+    return format_datetime(value.astimezone(datetime.timezone.utc), usegmt=True)
+
+
+def _joined(value: Any) -> bytes:
+    """Give the bytes of a body: text, bytes, nothing, or an iterable of those."""
+    if value is None:
+        return b""
+    if isinstance(value, str):
+        return value.encode("utf-8")
+    if isinstance(value, (bytes, bytearray)):
+        return bytes(value)
+    parts = [part.encode("utf-8") if isinstance(part, str) else part for part in value]
+    return b"".join(parts)
+
+
+def _page(why: str) -> Reply:
+    return Reply(500, HTML, PAGE.encode("ascii"), reason=why)

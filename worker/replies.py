@@ -1,0 +1,69 @@
+"""What the serving container sends for one request: bytes here, text on the wire."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+import binascii
+import json
+
+from . import failures
+from .protocol import LINE_OVERHEAD_BYTES, MAX_MESSAGE_CHARS, Response
+
+
+class Reply:
+    """A response: status and body (bytes), None for no answer; why, where that is not plain.
+
+    `oversize_bytes` is the length of a body that the container refuses to carry.
+    """
+
+    def __init__(
+        self,
+        status: int | None,
+        content_type: str | None = None,
+        body: bytes | None = None,
+        *,
+        reason: str | None = None,
+        worker_died: bool = False,
+        oversize_bytes: int | None = None,
+    ) -> None:
+        self.status = status
+        self.content_type = content_type
+        self.body = body
+        self.reason = reason
+        self.worker_died = worker_died
+        self.oversize_bytes = oversize_bytes
+
+
+def on_the_wire(reply: Reply) -> Response:
+    """Turn a reply into its message."""
+    text, encoding = (None, None) if reply.body is None else as_text(reply.body)
+    return Response(
+        status=reply.status,
+        content_type=_bounded(reply.content_type, LINE_OVERHEAD_BYTES // 8),
+        body=text,
+        body_encoding=encoding,  # type: ignore[arg-type]
+        reason=_bounded(reply.reason, MAX_MESSAGE_CHARS),
+        worker_died=reply.worker_died,
+    )
+
+
+def as_text(body: bytes) -> tuple[str, str]:
+    """Give (body, encoding) for JSON: utf-8 text, and base64 for what is none or grows in JSON.
+
+    Escaping makes up to six characters of one byte; base64 never more than the tester's cap allows.
+    """
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        text = ""
+    if body and (not text or len(json.dumps(text)) > len(body) * 4 // 3 + 1024):
+        return binascii.b2a_base64(body, newline=False).decode("ascii"), "base64"
+    return text, "utf-8"
+
+
+def _bounded(text: Any, limit: int) -> str | None:
+    return None if text is None else failures.clean(text, limit)
