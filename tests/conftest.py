@@ -15,8 +15,15 @@ from typing import Protocol
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.waiting import wait_until
+
+# How fast examples come is a matter of who else uses the machine.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 Files = Mapping[str, "str | bytes"]
 
