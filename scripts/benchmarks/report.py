@@ -60,7 +60,8 @@ def section(part: str, words: str, figures: Sequence[Figure]) -> str:
         "",
         words,
         "",
-        f"On {cores} shared cores, {platform.system()}, Python {platform.python_version()}.",
+        f"On {cores} shared cores under a load of {os.getloadavg()[0]:.0f}, {platform.system()}, "
+        f"Python {platform.python_version()}.",
         "",
         "| " + " | ".join(first.TITLES) + " |",
         "|---" * len(first.TITLES) + "|",
