@@ -363,7 +363,27 @@ class CompatibilityTestResult(_Record):
 # ---------------------------------------------------------------- the whole
 
 
-class InferenceTestResult(_Record):
+class _Saved(_Record):
+    """A whole result, which can be kept in a file."""
+
+    def save(self, path: str | Path) -> None:
+        """Write the result as a JSON file. Raises: OSError."""
+        Path(path).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a saved result. Raises: SpecError when the file cannot be read or is not one."""
+        try:
+            return cls.model_validate_json(Path(path).read_bytes())
+        except OSError as error:
+            raise SpecError(f"Cannot read the result {path}: {error.strerror}.") from error
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"])) or "the top"
+            raise SpecError(f"{path} is not a saved result: {first['msg']} (at {where}).") from None
+
+
+class InferenceTestResult(_Saved):
     """Everything that came out of testing one handler."""
 
     handler_name: Text = Field(description="The handler")
@@ -434,22 +454,6 @@ class InferenceTestResult(_Record):
             "by_function": dict(Counter(stage for stage, _ in wrong)),
             "messages": list(dict.fromkeys(messages)),
         }
-
-    def save(self, path: str | Path) -> None:
-        """Write the result as a JSON file. Raises: OSError."""
-        Path(path).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a saved result. Raises: SpecError when the file cannot be read or is not one."""
-        try:
-            return cls.model_validate_json(Path(path).read_bytes())
-        except OSError as error:
-            raise SpecError(f"Cannot read the result {path}: {error.strerror}.") from error
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"])) or "the top"
-            raise SpecError(f"{path} is not a saved result: {first['msg']} (at {where}).") from None
 
     def _rows_by_stage(self) -> dict[str, list[_Row]]:
         stages: dict[str, list[_Row]] = {name: [] for name in FUNCTION_NAMES}

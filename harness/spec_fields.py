@@ -22,6 +22,7 @@ _MIB: Final = 2**20
 _MAX_BYTES: Final = 2**63 - 1  # the most that setrlimit takes
 _MAX_SECONDS: Final = 1_000_000  # eleven days; beyond 24 days poll(2) overflows
 _MAX_PROCESSES: Final = 2**22  # Linux never has more
+_MAX_NAME_BYTES: Final = 200  # file systems take 255, and names get a suffix
 MAX_MIB: Final = _MAX_BYTES // _MIB
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -51,6 +52,14 @@ def _path_text(value: str) -> str:
     if not value or "\0" in value:
         raise ValueError(f"must be a path, got {value!r}")
     return _unicode(value)
+
+
+def _file_name(value: str) -> str:
+    if "/" in value or value in (".", ".."):
+        raise ValueError(f"{value!r} cannot name a file; use no '/', and not '.' or '..' alone")
+    if len(value.encode()) > _MAX_NAME_BYTES:
+        raise ValueError(f"must not be longer than {_MAX_NAME_BYTES} bytes, got {len(value)}")
+    return value
 
 
 def _pattern(value: str) -> str:
@@ -105,7 +114,8 @@ def _variables(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
-def _distinct(values: _Values) -> _Values:
+def distinct(values: _Values) -> _Values:
+    """Refuse a value that is there more than once."""
     twice = [value for value, count in Counter(values).items() if count > 1]
     if twice:
         raise ValueError(f"{twice[0]!r} is there more than once; keep one")
@@ -113,6 +123,7 @@ def _distinct(values: _Values) -> _Values:
 
 
 Text = Annotated[str, AfterValidator(_text)]
+FileName = Annotated[Text, AfterValidator(_file_name)]
 PathText = Annotated[str, BeforeValidator(_path_as_text), AfterValidator(_path_text)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Variables = Annotated[dict[str, str], AfterValidator(_variables)]
@@ -121,8 +132,8 @@ Body = Annotated[
     str | bytes, BeforeValidator(_body), PlainSerializer(_body_in_json, when_used="json")
 ]
 # None among media types is a request without that header.
-MediaTypes = Annotated[list[Text | None], AfterValidator(_distinct)]
-FrozenMediaTypes = Annotated[tuple[Text | None, ...], AfterValidator(_distinct)]
+MediaTypes = Annotated[list[Text | None], AfterValidator(distinct)]
+FrozenMediaTypes = Annotated[tuple[Text | None, ...], AfterValidator(distinct)]
 
 Switch = Annotated[bool, Field(strict=True)]
 Seconds = Annotated[float, Field(strict=True, gt=0, le=_MAX_SECONDS, allow_inf_nan=False)]

@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -26,10 +26,11 @@ class SpecModel(BaseModel):
     """Hold what the user asks, validated; never changed afterwards."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    mistake: ClassVar[type[SpecError]] = SpecError
 
     def __init__(self, /, **data: Any) -> None:
         """Validate the fields. Raises: SpecError."""
-        with _problems_as_spec_error(type(self).__name__):
+        with _problems_as(self.mistake, type(self).__name__):
             super().__init__(**data)
 
     # Lets pydantic validate nested models directly, so that a problem keeps its whole path.
@@ -38,13 +39,13 @@ class SpecModel(BaseModel):
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Self:
         """Validate a dictionary or an instance. Raises: SpecError."""
-        with _problems_as_spec_error(cls.__name__):
+        with _problems_as(cls.mistake, cls.__name__):
             return super().model_validate(obj, **options)
 
     @classmethod
     def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
         """Validate JSON text. Raises: SpecError."""
-        with _problems_as_spec_error(cls.__name__):
+        with _problems_as(cls.mistake, cls.__name__):
             return super().model_validate_json(json_data, **options)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
@@ -65,7 +66,7 @@ class SpecModel(BaseModel):
             text = Path(path).read_bytes()
         except OSError as error:
             raise SpecError(f"Cannot read the spec {path}: {error.strerror}.") from error
-        with _problems_as_spec_error(f"{cls.__name__} in {path}"):
+        with _problems_as(cls.mistake, f"{cls.__name__} in {path}"):
             return super().model_validate_json(text)
 
     @model_validator(mode="before")
@@ -89,11 +90,12 @@ def unknown_name(name: str, known: Iterable[str]) -> str:
 
 
 @contextmanager
-def _problems_as_spec_error(what: str) -> Iterator[None]:
+def _problems_as(mistake: type[SpecError], what: str) -> Iterator[None]:
+    """Turn a ValidationError into one of a kind of SpecError, a sentence for each problem."""
     try:
         yield
     except ValidationError as error:
-        raise SpecError(_describe(what, error)) from None
+        raise mistake(_describe(what, error)) from None
 
 
 def _describe(what: str, error: ValidationError) -> str:

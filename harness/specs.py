@@ -131,6 +131,9 @@ def _environment(value: object) -> object:
     raise ValueError('must be "inherit" or {"python": "path of an interpreter"}')
 
 
+Environment = Annotated[Literal["inherit"] | PythonEnvironment, BeforeValidator(_environment)]
+
+
 class InferenceTestSample(SpecModel):
     """One request, and what is expected of the handler for it."""
 
@@ -264,9 +267,7 @@ class InferenceHandlerSpec(SpecModel):
     model_dir_writable: Switch = Field(
         default=True, description="Whether the handler may write in its private model directory"
     )
-    environment: Annotated[
-        Literal["inherit"] | PythonEnvironment, BeforeValidator(_environment)
-    ] = Field(
+    environment: Environment = Field(
         default="inherit",
         description="Interpreter and packages of the handler: inherit for the tester's own, "
         'or {"python": path}',
