@@ -6,14 +6,27 @@ an *outcome* is the verdict of a call; a *result* is the record of a test; a *ti
 in a spec, a *deadline* an instant in the runtime; a *session* is one worker from start to end.
 """
 
+from harness.dag import PipelineDAG
 from harness.errors import (
     HandlerEnvironmentError,
     HarnessError,
     IsolationUnavailableError,
     PackageError,
     PayloadError,
+    PipelineError,
     SpecError,
 )
+from harness.pipeline_results import (
+    DataCompatibilityResult,
+    PipelineTestResult,
+    ScriptTestResult,
+)
+from harness.pipeline_specs import (
+    InferencePipelineSpec,
+    InferencePipelineTestingSpec,
+    PipelineTestingSpec,
+)
+from harness.pipelines.builder import PipelineTestingSpecBuilder
 from harness.results import (
     CompatibilityTestResult,
     EndToEndTestResult,
@@ -22,6 +35,7 @@ from harness.results import (
     Outcome,
     ResponseSummary,
 )
+from harness.script_spec import ScriptExecutionSpec
 from harness.specs import (
     InferenceHandlerSpec,
     InferenceTestSample,
@@ -32,11 +46,14 @@ from harness.tester import RuntimeTester
 
 __all__ = [
     "CompatibilityTestResult",
+    "DataCompatibilityResult",
     "EndToEndTestResult",
     "FunctionTestResult",
     "HandlerEnvironmentError",
     "HarnessError",
     "InferenceHandlerSpec",
+    "InferencePipelineSpec",
+    "InferencePipelineTestingSpec",
     "InferenceTestResult",
     "InferenceTestSample",
     "IsolationUnavailableError",
@@ -44,8 +61,15 @@ __all__ = [
     "Outcome",
     "PackageError",
     "PayloadError",
+    "PipelineDAG",
+    "PipelineError",
+    "PipelineTestResult",
+    "PipelineTestingSpec",
+    "PipelineTestingSpecBuilder",
     "ResponseSummary",
     "RuntimeTester",
     "RuntimeTestingConfiguration",
+    "ScriptExecutionSpec",
+    "ScriptTestResult",
     "SpecError",
 ]

@@ -55,7 +55,9 @@ class PathMatch(_Record):
     source_node: Text | None = Field(default=None, description="The node that gives; None: alone")
     source_logical_name: Text = Field(description="Logical name of the output")
     dest_logical_name: Text = Field(description="Logical name of the input")
-    match_type: MatchType = Field(description="exact: the same words; alias; semantic: alike")
+    match_type: MatchType = Field(
+        description="exact: the same name, words or path; alias; semantic: alike"
+    )
     confidence: Confidence = Field(description="From 0 to 1; 1 for the same name")
     reason: Text = Field(description="Why they match, in words")
 

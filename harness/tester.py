@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from harness.artifacts import files, payloads
 from harness.artifacts.extraction import Extractions
@@ -13,8 +13,20 @@ from harness.checks.live import LiveHandler, opened
 from harness.checks.seed_views import function_view, pipeline_view
 from harness.checks.sources import Source, own_model_dir, spec_of
 from harness.errors import HarnessError, SpecError
+from harness.pipeline_results import PathMatch
+from harness.pipeline_specs import PipelineTestingSpec
+from harness.pipelines import matching, matching_reports, wiring
+from harness.pipelines.builder import PipelineTestingSpecBuilder
 from harness.results import FunctionTestResult, InferenceTestResult
+from harness.script_spec import DEFAULT_ROOT, ScriptExecutionSpec
 from harness.specs import InferenceHandlerSpec, RuntimeTestingConfiguration
+
+
+class Matching(TypedDict):
+    """How outputs and inputs are matched, as `wiring` and `matching` take it."""
+
+    semantic: bool
+    threshold: float
 
 
 class RuntimeTester:
@@ -34,6 +46,7 @@ class RuntimeTester:
         self.configuration = _configuration(config_or_workspace_dir, options)
         folder = self.configuration.workspace_dir
         self.workspace_dir = None if folder is None else Path(folder)
+        self.builder = PipelineTestingSpecBuilder(self.workspace_dir or DEFAULT_ROOT)
         self._extractions = Extractions(self.workspace_dir)
 
     def __enter__(self) -> "RuntimeTester":
@@ -120,6 +133,27 @@ class RuntimeTester:
         with RunDirectory(self._workspace()) as run, opened(spec_of(handler, run), run) as live:
             yield live
 
+    # ------------------------------------------------------------ logical names
+
+    def get_path_matches(
+        self, spec_a: ScriptExecutionSpec, spec_b: ScriptExecutionSpec
+    ) -> list[PathMatch]:
+        """Pair the outputs of one script with the inputs of another, the surest first."""
+        outputs, inputs = wiring.script_outputs(spec_a), wiring.script_inputs(spec_b)
+        return matching.matches(outputs, inputs, **self._matching())
+
+    def generate_matching_report(
+        self, spec_a: ScriptExecutionSpec, spec_b: ScriptExecutionSpec
+    ) -> dict[str, Any]:
+        """Sum up what `get_path_matches` gives, with what is left over and what to do about it."""
+        found = self.get_path_matches(spec_a, spec_b)
+        return matching_reports.of_scripts(spec_a, spec_b, found)
+
+    def validate_pipeline_logical_names(self, pipeline_spec: PipelineTestingSpec) -> dict[str, Any]:
+        """Say of each edge of a pipeline what goes over it by name, and what nothing feeds."""
+        wires = wiring.wire(pipeline_spec, **self._matching())
+        return matching_reports.of_pipeline(pipeline_spec, wires)
+
     # ------------------------------------------------------------ the seed's helpers
 
     def _extract_packaged_model(
@@ -163,6 +197,12 @@ class RuntimeTester:
             raise SpecError(
                 "inference testing is off in this configuration; set enable_inference_testing=True"
             )
+
+    def _matching(self) -> Matching:
+        return {
+            "semantic": self.configuration.enable_logical_matching,
+            "threshold": self.configuration.semantic_threshold,
+        }
 
     def _workspace(self) -> Path | None:
         """Give the workspace directory, made when it is not there."""

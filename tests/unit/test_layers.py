@@ -61,11 +61,14 @@ OF_THE_HANDLERS_ENVIRONMENT = {
 
 PUBLIC = [
     "CompatibilityTestResult",
+    "DataCompatibilityResult",
     "EndToEndTestResult",
     "FunctionTestResult",
     "HandlerEnvironmentError",
     "HarnessError",
     "InferenceHandlerSpec",
+    "InferencePipelineSpec",
+    "InferencePipelineTestingSpec",
     "InferenceTestResult",
     "InferenceTestSample",
     "IsolationUnavailableError",
@@ -73,9 +76,16 @@ PUBLIC = [
     "Outcome",
     "PackageError",
     "PayloadError",
+    "PipelineDAG",
+    "PipelineError",
+    "PipelineTestResult",
+    "PipelineTestingSpec",
+    "PipelineTestingSpecBuilder",
     "ResponseSummary",
     "RuntimeTester",
     "RuntimeTestingConfiguration",
+    "ScriptExecutionSpec",
+    "ScriptTestResult",
     "SpecError",
 ]
 

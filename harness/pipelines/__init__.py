@@ -1,0 +1,1 @@
+"""Pipelines: scripts and handlers, and what goes from one to the next."""
