@@ -16,6 +16,7 @@ from harness.errors import (
     PipelineError,
     SpecError,
 )
+from harness.generation.generator import InferenceTestDataGenerator
 from harness.pipeline_results import (
     DataCompatibilityResult,
     PipelineTestResult,
@@ -54,6 +55,7 @@ __all__ = [
     "InferenceHandlerSpec",
     "InferencePipelineSpec",
     "InferencePipelineTestingSpec",
+    "InferenceTestDataGenerator",
     "InferenceTestResult",
     "InferenceTestSample",
     "IsolationUnavailableError",

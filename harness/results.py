@@ -129,7 +129,12 @@ class ValueSummary(_Record):
     module: Text = Field(description="Module of its class")
     shape: list[Count] | None = Field(default=None, description="Its length in each dimension")
     dtype: Text | None = Field(default=None, description="Its element type, for arrays and tensors")
-    columns: list[Text] | None = Field(default=None, description="Its column names, for tables")
+    columns: list[Text] | None = Field(
+        default=None, description="Its column names, for tables; a model's feature names"
+    )
+    features: Count | None = Field(
+        default=None, description="How many features a model was fitted on"
+    )
     length: Count | None = Field(default=None, description="Its len()")
     size_bytes: Count | None = Field(default=None, description="Bytes that its data takes")
     preview: Text | None = Field(default=None, description="The beginning of its repr")

@@ -12,7 +12,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, PlainSerializer
 
@@ -103,6 +103,12 @@ def _json_data(value: JsonValue) -> JsonValue:
     return value
 
 
+def _success(value: object) -> object:
+    if isinstance(value, bool) or value == "either":
+        return value
+    raise ValueError(f'must be true, false or "either", got {value!r}')
+
+
 def _variables(value: dict[str, str]) -> dict[str, str]:
     """Accept what execve accepts. Values are not quoted in errors: they may be secrets."""
     for name, text in value.items():
@@ -136,6 +142,7 @@ MediaTypes = Annotated[list[Text | None], AfterValidator(distinct)]
 FrozenMediaTypes = Annotated[tuple[Text | None, ...], AfterValidator(distinct)]
 
 Switch = Annotated[bool, Field(strict=True)]
+Success = Annotated[bool | Literal["either"], BeforeValidator(_success)]
 Seconds = Annotated[float, Field(strict=True, gt=0, le=_MAX_SECONDS, allow_inf_nan=False)]
 Tolerance = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]

@@ -38,6 +38,7 @@ from harness.spec_fields import (
     ProcessCount,
     Seconds,
     Share,
+    Success,
     Switch,
     Text,
     Tolerance,
@@ -48,6 +49,7 @@ from harness.spec_model import SpecModel, unknown_name
 Stack = Literal["toolkit", "pytorch", "huggingface", "sklearn", "xgboost"]
 Isolation = Literal["auto", "process", "bwrap", "max"]
 Network = Literal[False, True, "loopback"]
+Stage = Literal["input_fn", "predict_fn", "output_fn", "transform_fn"]
 
 _MEMORY: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*(?:([KMGT])(?:I?B)?)?", re.I)
 _MIB_OF_UNIT: Final = {"K": 2**-10, "M": 1, "G": 2**10, "T": 2**20}
@@ -145,8 +147,13 @@ class InferenceTestSample(SpecModel):
         description="Body, sent byte for byte (text as UTF-8); "
         'bytes are {"base64": "..."} in a JSON file'
     )
-    should_succeed: Switch = Field(
-        default=True, description="False: the sample passes only when a stage refuses it"
+    should_succeed: Success = Field(
+        default=True,
+        description='False: the sample passes only when a stage refuses it; "either": an answer '
+        "and a refusal both do, a hang or a crash does not",
+    )
+    expected_stages: tuple[Stage, ...] | None = Field(
+        default=None, description="Stages of which one is to refuse the sample; None: any may"
     )
     error_message_pattern: Pattern | None = Field(
         default=None,
@@ -441,9 +448,9 @@ def _nothing_to_test(spec: InferenceHandlerSpec) -> Iterator[str]:
 def _without_effect(spec: InferenceHandlerSpec) -> Iterator[str]:
     for sample in spec.test_data_samples:
         name = f"sample {sample.sample_name!r}"
-        if sample.should_succeed and sample.error_message_pattern is not None:
+        if sample.should_succeed is True and sample.error_message_pattern is not None:
             yield f"{name}: error_message_pattern is of no effect unless should_succeed is false"
-        if not sample.should_succeed and sample.expects_an_answer:
+        if sample.should_succeed is False and sample.expects_an_answer:
             yield f"{name}: an expected answer is of no effect when should_succeed is false"
         if sample.accept_types == ():
             yield f"{name}: accept_types is empty; leave it out to use the spec's"

@@ -65,6 +65,7 @@ class Value(Strict):
     shape: list[Count] | None = None
     dtype: str | None = None
     columns: list[str] | None = None
+    features: Count | None = None
     length: Count | None = None
     size_bytes: Count | None = None
     preview: str | None = None

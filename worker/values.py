@@ -28,7 +28,7 @@ LARGEST = 2**63 - 1
 
 
 def describe(value: Any) -> Value:
-    """Describe a value: type, shape, dtype, columns, length, size in bytes, a preview."""
+    """Describe a value: type, shape, dtype, columns, features, length, size, a preview."""
     kind = type(value)
     if kind in _SIMPLE:
         return _describe_simple(value, kind.__name__)
@@ -38,6 +38,7 @@ def describe(value: Any) -> Value:
         shape=_ask(_shape, value),
         dtype=_ask(_dtype, value),
         columns=_ask(_columns, value),
+        features=_ask(_features, value),
         length=_ask(_length, value),
         size_bytes=_ask(_size, value),
         preview=_ask(_preview, value),
@@ -99,15 +100,46 @@ def _dtype(value: Any) -> str | None:
 
 
 def _columns(value: Any) -> list[str] | None:
-    columns = getattr(value, "columns", None)
-    if columns is None or callable(columns):
+    """Give a table's column names, or those that a model was fitted on."""
+    for attribute in ("columns", *_FEATURE_NAMES):
+        names = _ask(_names, getattr(value, attribute, None))
+        if names is not None:
+            return names  # type: ignore[no-any-return]
+    inner = _model_in(value)
+    return None if inner is None else _columns(inner)
+
+
+def _names(names_there: Any) -> list[str] | None:
+    if names_there is None or callable(names_there) or isinstance(names_there, str):
         return None
     names: list[str] = []
-    for name in columns:
+    for name in names_there:
         if len(names) == MAX_COLUMNS:
             break
         names.append(clean(str(name), MAX_NAME_CHARS))
     return names
+
+
+def _features(value: Any) -> int | None:
+    """Count the features that a model was fitted on, by the libraries' own names for it."""
+    count = getattr(value, "n_features_in_", None)
+    if count is None:
+        count = getattr(value, "num_features", None)  # xgboost's Booster: a method
+        count = count() if callable(count) else None
+    if count is None:
+        inner = _model_in(value)
+        return None if inner is None else _features(inner)
+    return int(count) if 0 < int(count) <= LARGEST else None
+
+
+def _model_in(value: Any) -> Any:
+    """Give the fitted model among a dictionary's few values: many handlers load {"model": ...}."""
+    if type(value) is not dict or len(value) > 16:
+        return None
+    for inner in value.values():
+        if type(inner) is not dict and any(hasattr(inner, name) for name in _FITTED):
+            return inner
+    return None
 
 
 def _length(value: Any) -> int | None:
@@ -154,4 +186,6 @@ def _preview(value: Any) -> str:
 
 
 _PREVIEW = _Preview()
+_FEATURE_NAMES = ("feature_names_in_", "feature_names")  # scikit-learn, xgboost
+_FITTED = ("n_features_in_", "num_features", "feature_names_in_")
 _SIMPLE = frozenset([str, bytes, bytearray, int, float, bool, complex, type(None)])

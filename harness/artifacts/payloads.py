@@ -10,35 +10,39 @@ import re
 import stat
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness import media_types
 from harness.artifacts import archive
 from harness.artifacts.workspace import RunDirectory
-from harness.errors import PackageError, PayloadError
+from harness.errors import PackageError, PayloadError, SpecError
+from harness.specs import InferenceTestSample
 
 _ARCHIVE_NAME = re.compile(r".+\.(tar|tgz|tar\.(gz|bz2|xz|zst))", re.IGNORECASE)
 _ARCHIVE_IN_DIRECTORY = "payload.tar.gz"
-_MANIFESTS = ("manifest.json", "manifest.toml")
+_MANIFESTS = ("samples.toml", "manifest.json", "manifest.toml")
 _IGNORED_DIRECTORIES = frozenset({"__pycache__", "__MACOSX"})
 _MAX_BODY_BYTES = 2 << 30
 _MAX_FILES = 20_000
 _MAX_DEPTH = 64
 
-_Manifest = dict[str, str]  # path of a file -> its content type
+_Entry = dict[str, Any]  # fields of an InferenceTestSample
+_Manifest = dict[str, _Entry]  # path of a file -> what is said of it
+_SAID_OF_A_SAMPLE = sorted(set(InferenceTestSample.model_fields) - {"sample_name", "request_body"})
 
 
 @dataclass(frozen=True)
 class Payload:
-    """One request body, byte for byte as in `file_path`."""
+    """One request body, byte for byte as in `file_path`, and what the manifest expects of it."""
 
     sample_name: str
     content_type: str
     body: bytes
     file_path: Path
+    expected: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,10 @@ class Payloads:
 def load(path: str | Path, run: RunDirectory) -> Payloads:
     """Load the samples of a directory, a payload archive or a single file.
 
-    The content type comes from the directory's manifest.json or manifest.toml
+    The content type comes from the directory's samples.toml, manifest.json or manifest.toml
     ({"file": {"content_type": "text/csv"}}), else from the nearest `<kind>_samples` directory,
-    else from the name (`payload_text_csv_0.csv`), else from the extension. Hidden files are
+    else from the name (`payload_text_csv_0.csv`), else from the extension. Such an entry may have
+    every other field of an InferenceTestSample too. Hidden files are
     passed over in silence; files of unknown type and directories behind a symlink are listed in
     `ignored`. Samples are in the natural order of their paths (2 before 10). A name is the
     file's stem; where stems collide, the path without its extension, else the whole path.
@@ -73,12 +78,12 @@ def load(path: str | Path, run: RunDirectory) -> Payloads:
         else:
             ignored.append(
                 f"{_printable(str(found.place))}: its content type is not known; "
-                "name it in manifest.json"
+                "name it in samples.toml"
             )
     names = _sample_names([found.place for found, _ in typed])
     return Payloads(
         samples=tuple(
-            Payload(name, content_type, _body(found.file), found.file)
+            Payload(name, content_type, _body(found.file), found.file, _expected(found))
             for name, (found, content_type) in zip(names, typed, strict=True)
         ),
         ignored=tuple(ignored),
@@ -91,7 +96,7 @@ class _Found:
 
     place: PurePosixPath
     file: Path
-    manifest_type: str | None
+    entry: _Entry
     directory_type: str | None
 
 
@@ -108,7 +113,7 @@ def _find(path: Path, run: RunDirectory) -> Iterator[_Found]:
         yield from _in_directory(_unpacked(path, run), None)
     else:
         directory_type = media_types.of_kind(path.absolute().parent.name)
-        yield _Found(PurePosixPath(path.name), path, None, directory_type)
+        yield _Found(PurePosixPath(path.name), path, {}, directory_type)
 
 
 def _in_directory(root: Path, run: RunDirectory | None, prefix: str = "") -> Iterator[_Found]:
@@ -118,8 +123,8 @@ def _in_directory(root: Path, run: RunDirectory | None, prefix: str = "") -> Ite
         if run is not None and str(place) == _ARCHIVE_IN_DIRECTORY:
             yield from _in_directory(_unpacked(root / place, run), None, str(place))
         else:
-            manifest_type = manifest.pop(str(place), None)
-            yield _Found(PurePosixPath(prefix, place), root / place, manifest_type, directory_type)
+            entry = manifest.pop(str(place), {})
+            yield _Found(PurePosixPath(prefix, place), root / place, entry, directory_type)
     if manifest:
         raise PayloadError(_not_there(root, next(iter(manifest))))
 
@@ -189,7 +194,8 @@ def _check_link(root: Path, place: PurePosixPath) -> None:
 def _read_manifest(root: Path) -> _Manifest:
     paths = [root / name for name in _MANIFESTS if (root / name).is_file()]
     if len(paths) > 1:
-        raise PayloadError(f"{root}: has manifest.json and manifest.toml; keep one of them")
+        both = " and ".join(path.name for path in paths)
+        raise PayloadError(f"{root}: has {both}; keep one of them")
     if not paths:
         return {}
     path = paths[0]
@@ -202,7 +208,7 @@ def _read_manifest(root: Path) -> _Manifest:
     if not isinstance(entries, dict):
         raise PayloadError(f"{path}: must map file names to {_EXAMPLE}")
     return {
-        str(PurePosixPath(name)): _manifest_type(path, name, entry)
+        str(PurePosixPath(name)): _checked_entry(path, name, entry)
         for name, entry in entries.items()
     }
 
@@ -210,19 +216,28 @@ def _read_manifest(root: Path) -> _Manifest:
 _EXAMPLE = '{"content_type": "text/csv"}'
 
 
-def _manifest_type(path: Path, name: str, entry: Any) -> str:
+def _checked_entry(path: Path, name: str, entry: Any) -> _Entry:
     if not isinstance(entry, dict):
         raise PayloadError(f"{path}: the entry of {name!r} must be like {_EXAMPLE}")
     for key in entry:
-        if key != "content_type":
+        if key not in _SAID_OF_A_SAMPLE:
             raise PayloadError(
                 f"{path}: unknown key {key!r} in the entry of {name!r}"
-                f"{_did_you_mean(key, ['content_type'])}; the only key is 'content_type'"
+                f"{_did_you_mean(key, _SAID_OF_A_SAMPLE)}; the keys are "
+                f"{', '.join(_SAID_OF_A_SAMPLE)}"
             )
-    content_type = entry.get("content_type")
+    content_type = entry.get("content_type", "given by the file's name")
     if not isinstance(content_type, str) or not content_type.strip():
         raise PayloadError(f"{path}: the entry of {name!r} must be like {_EXAMPLE}")
-    return content_type
+    try:
+        InferenceTestSample(**{"content_type": None, **entry}, sample_name="x", request_body=b"")
+    except SpecError as error:
+        raise PayloadError(f"{path}: the entry of {name!r}: {error}") from None
+    return entry
+
+
+def _expected(found: _Found) -> _Entry:
+    return {name: value for name, value in found.entry.items() if name != "content_type"}
 
 
 def _not_there(root: Path, name: str) -> str:
@@ -241,7 +256,7 @@ def _did_you_mean(name: str, known: list[str]) -> str:
 def _content_type(found: _Found) -> str | None:
     name = found.place.name
     return (
-        found.manifest_type
+        found.entry.get("content_type")
         or found.directory_type
         or media_types.of_payload_name(name)
         or media_types.of_extension(name)

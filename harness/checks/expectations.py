@@ -32,13 +32,18 @@ UNPARSED = object()
 def as_expected_error(sample: InferenceTestSample, row: FunctionTestResult) -> FunctionTestResult:
     """Judge the row of a stage that refused a sample which should not succeed.
 
-    It passes when the stage raised, or its answer could not be sent, and the pattern is found in
-    "ErrorType: message" (case-insensitively, "." matching newlines too). A hang or a crash is never
-    what was expected.
+    It passes when the stage raised, or its answer could not be sent, it is one of the stages
+    expected, and the pattern is found in "ErrorType: message" (case-insensitively, "." matching
+    newlines too). A hang or a crash is never what was expected.
     """
     if row.outcome not in (Outcome.raised, Outcome.failed):
         return row
     said = row.error_message or ""
+    stages = sample.expected_stages
+    if stages is not None and row.function_name not in stages:
+        wanted = " or ".join(stages)
+        told = f"refused by {row.function_name}, not by {wanted} as expected: {said}"
+        return row.model_copy(update={"outcome": Outcome.failed, "error_message": told})
     pattern = sample.error_message_pattern
     if pattern is not None and not re.search(pattern, said, re.IGNORECASE | re.DOTALL):
         return row.model_copy(

@@ -46,6 +46,7 @@ def _from_payloads(
             sample_name=payload.sample_name,
             content_type=payload.content_type,
             request_body=payload.body,
+            **payload.expected,
         )
         for payload in loaded.samples
     ]

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from harness.cli.doctor import doctor
+from harness.cli.generate import generate
 from harness.cli.run import run
 from harness.errors import (
     HandlerEnvironmentError,
@@ -51,6 +52,7 @@ def main() -> None:
 
 main.add_command(run)
 main.add_command(doctor)
+main.add_command(generate)
 
 
 def _leave(message: str, code: int) -> None:

@@ -72,8 +72,8 @@ def _fields(options: dict[str, Any]) -> dict[str, Any]:
     fields = spec_file.read(path) if path is not None else {}
     if package is not None:
         fields.pop("handler_path", None)
+        fields = handler_fields(package, None) | fields
         fields["packaged_model_path"] = str(package)
-        fields.setdefault("handler_name", package.name.partition(".")[0] or package.name)
     simple = {
         "payload_samples_path": options["payloads"],
         "timeout_seconds": options["timeout"],
@@ -93,6 +93,15 @@ def _fields(options: dict[str, Any]) -> dict[str, Any]:
     if options["variables"]:
         fields["environ_vars"] = {**_table(fields, "environ_vars"), **_variables(options)}
     return fields
+
+
+def handler_fields(package: Path, payloads: str | None) -> dict[str, Any]:
+    """Give the fields of a spec that a package and its payloads on a command line stand for."""
+    return {
+        "handler_name": package.name.partition(".")[0] or package.name,
+        "packaged_model_path": str(package),
+        **({} if payloads is None else {"payload_samples_path": payloads}),
+    }
 
 
 def _table(fields: dict[str, Any], name: str) -> dict[str, Any]:

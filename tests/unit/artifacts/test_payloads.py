@@ -84,6 +84,10 @@ LAYOUTS: dict[str, tuple[Files, dict[str, str]]] = {
         },
         {"a": "text/csv; header=absent", "b": "application/x-image", "manifest": CSV},
     ),
+    "manifest of expectations": (
+        {"samples.toml": '["a.csv"]\nshould_succeed = "either"\n', "a.csv": "1"},
+        {"a": "text/csv"},
+    ),
     "manifest in TOML": (
         {"manifest.toml": '["./a.csv"]\ncontent_type = "text/libsvm"\n', "a.csv": "1"},
         {"a": "text/libsvm"},
@@ -136,7 +140,7 @@ def test_archive_inside_a_directory_is_unpacked_beside_its_files(
         ("payload.tar.gz/csv_samples/a", b"inner"),
     ]
     assert loaded.ignored == (
-        "payload.tar.gz/payload.tar.gz: its content type is not known; name it in manifest.json",
+        "payload.tar.gz/payload.tar.gz: its content type is not known; name it in samples.toml",
     )
 
 
@@ -227,7 +231,7 @@ def test_files_of_unknown_type_are_left_out_with_the_reason(
     loaded = load(path, run)
     assert [sample.sample_name for sample in loaded.samples] == ["a"]
     assert loaded.ignored == (
-        "README.md: its content type is not known; name it in manifest.json",
+        "README.md: its content type is not known; name it in samples.toml",
         "link: is no regular file",
         "pipe.csv: is no regular file",
     )
@@ -242,7 +246,14 @@ def test_files_of_unknown_type_are_left_out_with_the_reason(
         ({"manifest.toml": "a ="}, r"manifest\.toml: is no valid TOML: "),
         ({"manifest.json": "[]"}, r"must map file names to \{\"content_type\""),
         ({"manifest.json": '{"a.csv": "text/csv"}'}, r"entry of 'a\.csv' must be like"),
-        ({"manifest.json": '{"a.csv": {}}'}, r"entry of 'a\.csv' must be like"),
+        (
+            {"samples.toml": '["a.csv"]\nshould_succeed = 7', "a.csv": "1"},
+            r"samples\.toml: the entry of 'a\.csv': .*should_succeed",
+        ),
+        (
+            {"samples.toml": '["a.csv"]\nexpected_stage = ["input_fn"]', "a.csv": "1"},
+            r"did you mean 'expected_stages'\?",
+        ),
         ({"manifest.json": '{"a.csv": {"content_type": null}}'}, "must be like"),
         ({"manifest.json": '{"a.csv": {"content_type": " "}}'}, "must be like"),
         (
