@@ -8,6 +8,7 @@ import click
 
 from harness.cli.doctor import doctor
 from harness.cli.generate import generate
+from harness.cli.lint import lint
 from harness.cli.run import run
 from harness.errors import (
     HandlerEnvironmentError,
@@ -53,6 +54,7 @@ def main() -> None:
 main.add_command(run)
 main.add_command(doctor)
 main.add_command(generate)
+main.add_command(lint)
 
 
 def _leave(message: str, code: int) -> None:

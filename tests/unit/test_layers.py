@@ -27,7 +27,7 @@ FLOORS = (
     {"artifacts"},
     {"runtime"},
     {"checks"},
-    {"generation"},
+    {"generation", "lint"},
     {"reports", "pipelines"},
     {"tester", "batch"},
     {"cli"},

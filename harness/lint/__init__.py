@@ -1,0 +1,1 @@
+"""What can be said of a package without running any code of it."""

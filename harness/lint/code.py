@@ -1,0 +1,65 @@
+"""Where things lie in the package, and its handler's functions as the stack would call them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from harness.artifacts import entry_point
+from harness.checks import signatures
+from harness.lint.finding import Finding, Subject
+
+_NO_DEFAULT_MODEL_FN = ("toolkit", "sklearn", "xgboost")
+_STAGES = ("input_fn", "predict_fn", "output_fn")
+
+
+def layout(subject: Subject) -> Iterator[Finding]:
+    """Tell what opening the package showed of where things lie."""
+    for warning in subject.package.warnings:
+        yield Finding("HP809", "warning", warning)
+
+
+def functions(subject: Subject) -> Iterator[Finding]:
+    """Judge the entry point: that it can be read, its functions' parameters, what is missing."""
+    module = entry_point.find_module(subject.package.module, subject.package.sys_path)
+    if module is None or module.file.suffix != ".py":
+        return
+    place = subject.place(module.file) if module.file.is_relative_to(subject.root) else None
+    try:
+        found = signatures.of_source(module.file.read_bytes())
+    except SyntaxError as error:
+        told = f"the module cannot be read: {error.msg}"
+        yield Finding("HP811", "error", told, place, error.lineno)
+        return
+    except ValueError as error:
+        yield Finding("HP811", "error", f"the module cannot be read: {error}", place)
+        return
+    wrong = list(signatures.problems(found, subject.spec.stack))
+    for problem in wrong:
+        severity = "error" if problem.certain else "warning"
+        code = "HP813" if problem.message.startswith("the module defines") else "HP812"
+        yield Finding(code, severity, problem.message, place, problem.line)  # type: ignore[arg-type]
+    if not any(problem.function == "model_fn" for problem in wrong):
+        yield from _missing(subject, found, place)
+
+
+def _missing(
+    subject: Subject, found: dict[str, signatures.Definition], place: str | None
+) -> Iterator[Finding]:
+    clash = [name for name in _STAGES if "transform_fn" in found and name in found]
+    if clash:
+        told = f"transform_fn cannot stand beside {', '.join(clash)}: the server refuses to start"
+        yield Finding("HP814", "error", told, place, found["transform_fn"].line)
+    needed = subject.spec.stack in _NO_DEFAULT_MODEL_FN
+    if needed and "model_fn" not in found and not _has_star_import(subject):
+        told = f"model_fn is not defined, and the {subject.spec.stack} stack has no default"
+        yield Finding("HP815", "error", told, place)
+
+
+def _has_star_import(subject: Subject) -> bool:
+    module = entry_point.find_module(subject.package.module, subject.package.sys_path)
+    assert module is not None
+    return any(
+        isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names)
+        for node in ast.parse(module.file.read_bytes()).body
+    )
