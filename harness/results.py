@@ -214,6 +214,15 @@ class NetworkAttempt(_Record):
     seconds: Seconds = Field(description="Seconds between the first time and the last")
 
 
+class Diagnosis(_Record):
+    """A known mistake that was seen, with its code; `handlerproof explain CODE` says more."""
+
+    code: Text = Field(description="Its code, such as HP401 (docs/diagnoses.md)")
+    message: Text = Field(description="What was seen of it in this handler, in one sentence")
+    function: Text | None = Field(default=None, description="The function that shows it")
+    sample_name: Text | None = Field(default=None, description="The sample that shows it")
+
+
 class MissingLayer(_Record):
     """A layer of isolation that this machine could not give."""
 
@@ -413,6 +422,7 @@ class InferenceTestResult(_Saved):
     )
     errors: list[Text] = Field(default=[], description="What makes it fail, one sentence each")
     warnings: list[Text] = Field(default=[], description="What may fail elsewhere")
+    diagnoses: list[Diagnosis] = Field(default=[], description="Known mistakes that were seen")
     stack: Text = Field(default="toolkit", description="Serving stack that it was held to")
     consequences: list[Text] = Field(
         default=[], description="What the endpoint does when the handler cannot be loaded"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from harness.artifacts.workspace import RunDirectory
 from harness.checks import assembly, flow
+from harness.checks.diagnosis import diagnose
 from harness.checks.live import Listener, opened
 from harness.checks.samples import collect
 from harness.results import InferenceTestResult
@@ -27,6 +28,8 @@ def run(
             called = flow.run(live, spec, samples.chosen)
             live.close()
             live.observe()
-            return assembly.assemble(
+            result = assembly.assemble(
                 spec, live, samples, called, elapsed_s=time.monotonic() - start
             )
+            found = diagnose(result, spec, live.package)
+            return result.model_copy(update={"diagnoses": found})

@@ -59,8 +59,9 @@ class Definition:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a definition; `certain` when the stack cannot call it."""
+    """What is wrong with a definition, by its diagnosis; `certain` when it cannot work."""
 
+    code: str
     function: str
     line: int
     message: str
@@ -86,7 +87,16 @@ def problems(definitions: Mapping[str, Definition], stack: str) -> Iterator[Prob
             yield from _of_kind(definition)
             yield from _of_count(definition, arguments, counting=stack in COUNTING)
             yield from _of_names(definition)
+    yield from _conflict(definitions)
     yield from misnamed(definitions)
+
+
+def _conflict(definitions: Mapping[str, Definition]) -> Iterator[Problem]:
+    replaced = [name for name in ("input_fn", "predict_fn", "output_fn") if name in definitions]
+    if "transform_fn" in definitions and replaced:
+        line = definitions["transform_fn"].line
+        told = f"transform_fn cannot stand beside {', '.join(replaced)}"
+        yield Problem("HP306", "transform_fn", line, told, certain=True)
 
 
 def misnamed(definitions: Mapping[str, Definition]) -> Iterator[Problem]:
@@ -98,7 +108,7 @@ def misnamed(definitions: Mapping[str, Definition]) -> Iterator[Problem]:
         wanted = MEANT.get(definition.name.lower()) or _nearly(definition.name)
         if wanted in missing and definition.name not in ARGUMENTS:
             told = f"the module defines {definition.name}: did you mean {wanted}?"
-            yield Problem(wanted, definition.line, told, certain=False)
+            yield Problem("HP302", wanted, definition.line, told, certain=False)
 
 
 def _nearly(name: str) -> str | None:
@@ -112,7 +122,8 @@ def _of_kind(definition: Definition) -> Iterator[Problem]:
         (definition.is_generator, "a generator: the server gets it unfinished"),
     ):
         if is_one:
-            yield Problem(definition.name, definition.line, f"{definition.name} is {kind}", True)
+            told = f"{definition.name} is {kind}"
+            yield Problem("HP303", definition.name, definition.line, told, certain=True)
             return
 
 
@@ -125,7 +136,7 @@ def _of_count(
             f"{name} has {definition.count} parameters, and is called with {given}, or {given + 1} "
             f"with the context: write {name}({', '.join(arguments)})"
         )
-        yield Problem(name, definition.line, told, certain=True)
+        yield Problem("HP301", name, definition.line, told, certain=True)
         return
     least = len(definition.positional) - definition.defaults
     most = None if definition.has_rest else len(definition.positional)
@@ -134,18 +145,18 @@ def _of_count(
         told = (
             f"{name} needs {definition.needs_keywords[0]!r} by name; the server calls by position"
         )
-        yield Problem(name, definition.line, told, certain=True)
+        yield Problem("HP301", name, definition.line, told, certain=True)
     elif passed < least or (most is not None and min(passed, given + 1) > most):
         told = (
             f"{name} takes {least if passed < least else most} positional arguments, and is called "
             f"with {passed}: write {name}({', '.join(arguments)})"
         )
-        yield Problem(name, definition.line, told, certain=True)
+        yield Problem("HP301", name, definition.line, told, certain=True)
     elif counting and definition.count == given + 1 and definition.positional[given:]:
         extra = definition.positional[given]
         if "context" not in extra.lower() and extra.lower() not in ("ctx", "_"):
             told = f"{name}'s last parameter {extra!r} gets the server's context, whatever its name"
-            yield Problem(name, definition.line, told, certain=False)
+            yield Problem("HP304", name, definition.line, told, certain=False)
 
 
 def _of_names(definition: Definition) -> Iterator[Problem]:
@@ -157,7 +168,7 @@ def _of_names(definition: Definition) -> Iterator[Problem]:
                 f"predict_fn({', '.join(definition.positional[:2])}) is called with (data, model): "
                 "the parameters are the other way round"
             )
-            yield Problem("predict_fn", definition.line, told, certain=False)
+            yield Problem("HP305", "predict_fn", definition.line, told, certain=False)
 
 
 def _definitions(body: list[ast.stmt]) -> Iterator[Definition]:

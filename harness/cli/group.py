@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from harness.cli.doctor import doctor
+from harness.cli.explain import explain
 from harness.cli.generate import generate
 from harness.cli.lint import lint
 from harness.cli.run import run
@@ -53,6 +54,7 @@ def main() -> None:
 
 main.add_command(run)
 main.add_command(doctor)
+main.add_command(explain)
 main.add_command(generate)
 main.add_command(lint)
 

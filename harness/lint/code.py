@@ -7,16 +7,16 @@ from collections.abc import Iterator
 
 from harness.artifacts import entry_point
 from harness.checks import signatures
+from harness.checks.diagnosis import package_faults
 from harness.lint.finding import Finding, Subject
 
 _NO_DEFAULT_MODEL_FN = ("toolkit", "sklearn", "xgboost")
-_STAGES = ("input_fn", "predict_fn", "output_fn")
 
 
 def layout(subject: Subject) -> Iterator[Finding]:
-    """Tell what opening the package showed of where things lie."""
-    for warning in subject.package.warnings:
-        yield Finding("HP809", "warning", warning)
+    """Tell where things lie that the server looks for elsewhere."""
+    for seen in package_faults.of_layout(subject.spec, subject.package):
+        yield Finding(seen.code, "warning", seen.message)
 
 
 def functions(subject: Subject) -> Iterator[Finding]:
@@ -29,16 +29,15 @@ def functions(subject: Subject) -> Iterator[Finding]:
         found = signatures.of_source(module.file.read_bytes())
     except SyntaxError as error:
         told = f"the module cannot be read: {error.msg}"
-        yield Finding("HP811", "error", told, place, error.lineno)
+        yield Finding("HP109", "error", told, place, error.lineno)
         return
     except ValueError as error:
-        yield Finding("HP811", "error", f"the module cannot be read: {error}", place)
+        yield Finding("HP109", "error", f"the module cannot be read: {error}", place)
         return
     wrong = list(signatures.problems(found, subject.spec.stack))
     for problem in wrong:
         severity = "error" if problem.certain else "warning"
-        code = "HP813" if problem.message.startswith("the module defines") else "HP812"
-        yield Finding(code, severity, problem.message, place, problem.line)  # type: ignore[arg-type]
+        yield Finding(problem.code, severity, problem.message, place, problem.line)  # type: ignore[arg-type]
     if not any(problem.function == "model_fn" for problem in wrong):
         yield from _missing(subject, found, place)
 
@@ -46,14 +45,10 @@ def functions(subject: Subject) -> Iterator[Finding]:
 def _missing(
     subject: Subject, found: dict[str, signatures.Definition], place: str | None
 ) -> Iterator[Finding]:
-    clash = [name for name in _STAGES if "transform_fn" in found and name in found]
-    if clash:
-        told = f"transform_fn cannot stand beside {', '.join(clash)}: the server refuses to start"
-        yield Finding("HP814", "error", told, place, found["transform_fn"].line)
     needed = subject.spec.stack in _NO_DEFAULT_MODEL_FN
     if needed and "model_fn" not in found and not _has_star_import(subject):
         told = f"model_fn is not defined, and the {subject.spec.stack} stack has no default"
-        yield Finding("HP815", "error", told, place)
+        yield Finding("HP205", "error", told, place)
 
 
 def _has_star_import(subject: Subject) -> bool:

@@ -33,7 +33,8 @@ def lint(spec: InferenceHandlerSpec, workspace: Path | None = None) -> list[Find
         try:
             package = open_package(spec, run)
         except PackageError as error:
-            return [Finding("HP810", "error", str(error))]
+            code = "HP103" if "has one root folder" in str(error) else "HP101"
+            return [Finding(code, "error", str(error))]
         subject = Subject(spec, package, package.model_dir, tuple(_files(package.model_dir)))
         found = [finding for rule in RULES for finding in rule(subject)]
     return sorted(found, key=lambda finding: (_ORDER[finding.severity], finding.place()))

@@ -70,7 +70,7 @@ def rule(subject: Subject) -> Iterator[Finding]:
                     f"it refers to __main__.{name}, which is the server's own main module there: "
                     "define the class in a module of code/ and save the model anew"
                 )
-                yield Finding("HP802", "error", told, place)
+                yield Finding("HP202", "error", told, place)
 
 
 def _pickles(file: Path) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from harness.diagnoses import TABLE
 from harness.reports.text import duration, harmless, shortened, size
 from harness.results import (
     EndToEndTestResult,
@@ -39,6 +40,8 @@ def render(result: InferenceTestResult) -> RenderableType:
     """Give the whole report of one handler."""
     parts: list[RenderableType] = [_table(result)]
     parts += list(_failures(result))
+    if result.diagnoses:
+        parts.append(_list("Diagnoses (handlerproof explain CODE)", _diagnoses(result), "cyan"))
     if result.warnings:
         parts.append(_list("Warnings", result.warnings, "yellow"))
     parts.append(_in_force(result))
@@ -173,6 +176,16 @@ def _block(title: str, outcome: Outcome, message: str | None, lines: list[str]) 
 def _list(title: str, items: list[str], style: str) -> RenderableType:
     text = Text(f"\n{title}\n", style=style)
     return Group(text, *(Padding(Text(harmless(item)), (0, 0, 0, 4)) for item in items))
+
+
+def _diagnoses(result: InferenceTestResult) -> list[str]:
+    """Give each mistake once, with its first sample and what to do."""
+    lines: dict[tuple[str, str], str] = {}
+    for seen in result.diagnoses:
+        entry = TABLE[seen.code]
+        text = f"{seen.code} {entry.title}: {shortened(seen.message, 240)}\n  fix: {entry.fix}"
+        lines.setdefault((seen.code, seen.function or ""), text)
+    return list(lines.values())
 
 
 def _in_force(result: InferenceTestResult) -> Text:

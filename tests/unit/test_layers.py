@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 # The parts of harness from the ground up; a part may import those below its own floor, and itself.
 FLOORS = (
     {"errors", "media_types"},
-    {"spec_model", "spec_files"},
+    {"spec_model", "spec_files", "diagnoses"},
     {"spec_fields"},
     {"specs", "results", "dag"},
     {"script_spec", "pipeline_results", "serving"},

@@ -77,7 +77,7 @@ FAULTS: dict[str, tuple[Files, str]] = {
         {**with_code(GOOD), "model.pt": torch_archive(pickled("subprocess", "Popen", 2))}, "HP801",
     ),
     "pickle of __main__": (
-        {**with_code(GOOD), "model.pkl": pickled("__main__", "Model", 4)}, "HP802",
+        {**with_code(GOOD), "model.pkl": pickled("__main__", "Model", 4)}, "HP202",
     ),
     "macOS library": (
         {**with_code(GOOD), "code/lib/a.so": b"\xcf\xfa\xed\xfe" + b"\0" * 60}, "HP803",
@@ -96,41 +96,41 @@ FAULTS: dict[str, tuple[Files, str]] = {
     ),
     "repository": ({**with_code(GOOD), ".git/HEAD": "ref: refs/heads/main"}, "HP805"),
     "notebook's copies": ({**with_code(GOOD), "code/.ipynb_checkpoints/a.py": ""}, "HP805"),
-    "resource forks": ({**with_code(GOOD), "code/._inference.py": b"\0\5"}, "HP809"),
+    "resource forks": ({**with_code(GOOD), "code/._inference.py": b"\0\5"}, "HP104"),
     "key in code": (with_code(GOOD + f'KEY = "{AWS}"\n'), "HP806"),
     "private key": (
         {**with_code(GOOD), "key.txt": "-----BEGIN RSA " + "PRIVATE KEY-----"}, "HP806",
     ),
     "password in a URL": (with_code(GOOD + 'DB = "postgres://me:s3cret@db/x"\n'), "HP806"),
-    "requirements at the root": ({**with_code(GOOD), "requirements.txt": "numpy"}, "HP809"),
-    "root folder": ({"model/code/inference.py": GOOD, "model/weights": "1"}, "HP810"),
-    "syntax error": (with_code("def model_fn(model_dir:\n"), "HP811"),
-    "null byte": (with_code(GOOD + "\0"), "HP811"),
-    "one parameter too few": (with_code(GOOD.replace("(data, model)", "(data)")), "HP812"),
+    "requirements at the root": ({**with_code(GOOD), "requirements.txt": "numpy"}, "HP105"),
+    "root folder": ({"model/code/inference.py": GOOD, "model/weights": "1"}, "HP103"),
+    "syntax error": (with_code("def model_fn(model_dir:\n"), "HP109"),
+    "null byte": (with_code(GOOD + "\0"), "HP109"),
+    "one parameter too few": (with_code(GOOD.replace("(data, model)", "(data)")), "HP301"),
     "two parameters too many": (
-        with_code(GOOD.replace("(data, model)", "(data, model, a=1, b=2)")), "HP812",
+        with_code(GOOD.replace("(data, model)", "(data, model, a=1, b=2)")), "HP301",
     ),
-    "any keyword": (with_code(GOOD.replace("(data, model)", "(data, model, **k)")), "HP812"),
+    "any keyword": (with_code(GOOD.replace("(data, model)", "(data, model, **k)")), "HP301"),
     "keyword only": (
-        with_code(GOOD.replace("(body, content_type)", "(body, *, content_type)")), "HP812",
+        with_code(GOOD.replace("(body, content_type)", "(body, *, content_type)")), "HP301",
     ),
     "threshold gets the context": (
-        with_code(GOOD.replace("(data, model)", "(data, model, threshold=0.5)")), "HP812",
+        with_code(GOOD.replace("(data, model)", "(data, model, threshold=0.5)")), "HP304",
     ),
-    "async": (with_code(GOOD.replace("def predict_fn", "async def predict_fn")), "HP812"),
-    "generator": (with_code(GOOD.replace("model): return data", "model): yield data")), "HP812"),
+    "async": (with_code(GOOD.replace("def predict_fn", "async def predict_fn")), "HP303"),
+    "generator": (with_code(GOOD.replace("model): return data", "model): yield data")), "HP303"),
     "the other way round": (
-        with_code(GOOD.replace("predict_fn(data, model)", "predict_fn(model, data)")), "HP812",
+        with_code(GOOD.replace("predict_fn(data, model)", "predict_fn(model, data)")), "HP305",
     ),
-    "called load_fn": (with_code(GOOD.replace("model_fn", "load_fn")), "HP813"),
-    "called predict": (with_code(GOOD.replace("predict_fn", "predict")), "HP813"),
-    "called preprocess": (with_code(GOOD.replace("input_fn", "preprocess")), "HP813"),
-    "a typing mistake": (with_code(GOOD.replace("output_fn", "ouput_fn")), "HP813"),
+    "called load_fn": (with_code(GOOD.replace("model_fn", "load_fn")), "HP302"),
+    "called predict": (with_code(GOOD.replace("predict_fn", "predict")), "HP302"),
+    "called preprocess": (with_code(GOOD.replace("input_fn", "preprocess")), "HP302"),
+    "a typing mistake": (with_code(GOOD.replace("output_fn", "ouput_fn")), "HP302"),
     "transform_fn and predict_fn": (
         with_code(GOOD + "def transform_fn(model, body, content_type, accept): return body\n"),
-        "HP814",
+        "HP306",
     ),
-    "no model_fn": (with_code(GOOD.replace("model_fn", "get_it")), "HP815"),
+    "no model_fn": (with_code(GOOD.replace("model_fn", "get_it")), "HP205"),
 }  # fmt: skip
 
 CORRECT: dict[str, Files] = {
@@ -194,7 +194,7 @@ def test_good_handlers_are_silent(package: MakePackage, name: str) -> None:
 def test_counting_is_a_matter_of_the_stack(package: MakePackage) -> None:
     signature = "(data, model, a=1, b=2)"
     place = package(with_code(GOOD.replace("(data, model)", signature)))
-    assert [finding.code for finding in lint(place, stack="toolkit")] == ["HP812"]
+    assert [finding.code for finding in lint(place, stack="toolkit")] == ["HP301"]
 
 
 @pytest.mark.parametrize("compress", [0, 3, ("gzip", 3)])
@@ -241,16 +241,16 @@ def test_command(package: MakePackage) -> None:
     assert run(str(good)) == (0, "0 errors, 0 warnings and notes\n")
     code, text = run(str(bad))
     assert code == 1
-    assert "HP802  model.pkl: it refers to __main__.Model" in text
+    assert "HP202  model.pkl: it refers to __main__.Model" in text
     code, text = run(str(bad), "--format", "json")
-    assert [finding["code"] for finding in json.loads(text)] == ["HP802"]
+    assert [finding["code"] for finding in json.loads(text)] == ["HP202"]
     code, text = run(str(package(FAULTS["async"][0])), "--format", "sarif")
     (result,) = json.loads(text)["runs"][0]["results"]
-    assert result["ruleId"] == "HP812"
+    assert result["ruleId"] == "HP303"
     assert result["locations"][0]["physicalLocation"]["region"] == {"startLine": 4}
 
 
 def test_nothing_there() -> None:
     code, text = run("/nowhere/model.tar.gz")
     assert code == 1
-    assert "HP810" in text
+    assert "HP101" in text

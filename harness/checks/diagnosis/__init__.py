@@ -1,0 +1,32 @@
+"""Known mistakes, recognised in what was seen of one handler; never claimed on a guess.
+
+The codes and their explanations are in `harness.diagnoses`.
+"""
+
+from __future__ import annotations
+
+from harness.artifacts.package import Package
+from harness.checks.diagnosis import (
+    loading_faults,
+    package_faults,
+    platform_faults,
+    request_faults,
+    response_faults,
+)
+from harness.checks.diagnosis.case import Case
+from harness.results import Diagnosis, InferenceTestResult
+from harness.specs import InferenceHandlerSpec
+
+_FAULTS = (package_faults, loading_faults, request_faults, response_faults, platform_faults)
+
+
+def diagnose(
+    result: InferenceTestResult, spec: InferenceHandlerSpec, package: Package
+) -> list[Diagnosis]:
+    """Give every mistake that the result and the package show, each once, by its code."""
+    case = Case.of(result, spec, package)
+    found: dict[tuple[str, str | None, str], Diagnosis] = {}
+    for faults in _FAULTS:
+        for seen in faults.find(case):
+            found.setdefault((seen.code, seen.function, seen.message), seen)
+    return sorted(found.values(), key=lambda seen: seen.code)

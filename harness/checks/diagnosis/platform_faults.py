@@ -1,0 +1,27 @@
+"""What the handler does well here, and the platform will not let it do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.checks.diagnosis.case import Case
+from harness.results import Diagnosis
+
+INVOCATION_S = 60.0
+MUCH_MEMORY = 1 << 30
+
+
+def find(case: Case) -> Iterator[Diagnosis]:
+    """Find requests over the platform's time and size, and models that will not fit often."""
+    for end in case.result.end_to_end_results:
+        if end.total_execution_time > INVOCATION_S:
+            told = f"the request took {end.total_execution_time:.0f} s; an endpoint waits 60 s"
+            yield Diagnosis(code="HP701", message=told, sample_name=end.sample_name)
+        if end.response.status == 413:
+            told = end.response.reason or "the request is too large"
+            yield Diagnosis(code="HP702", message=told, sample_name=end.sample_name)
+    loaded = case.result.model_fn_result.peak_memory_bytes or 0
+    if loaded > MUCH_MEMORY:
+        gib = loaded / 2**30
+        told = f"loading takes {gib:.1f} GiB; four workers of a server take {4 * gib:.1f} GiB"
+        yield Diagnosis(code="HP703", message=told, function="model_fn")
