@@ -162,6 +162,7 @@ class Worker:
     def _raised(self, request: dict[str, Any], error: BaseException, elapsed: float) -> Raised:
         loading = request["type"] == "load" or request["function"] == "model_fn"
         response, _ = self._sent(lambda: self._refusal(error, loading))
+        self._headers = ()  # the request is over
         return Raised(
             id=request["id"],
             failure=failures.describe(error, self._handler_roots),

@@ -51,6 +51,13 @@ def message(error: BaseException) -> str:
         return "<str() of the exception raised %s>" % type(refusal).__name__
 
 
+class _Frames(traceback.StackSummary):
+    """Frames of a traceback that keep its heading when none is left."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
 def is_ordinary(error: BaseException) -> bool:
     """Say whether it is an Exception; isinstance would ask error.__class__, which may be its own.
 
@@ -84,7 +91,9 @@ def for_a_client(error: BaseException) -> str:
             one = pending.pop()
             if id(one) not in seen:
                 seen.add(id(one))
-                one.stack[:] = [frame for frame in one.stack if not _is_ours(frame.filename)]
+                kept = _Frames()
+                kept.extend(frame for frame in one.stack if not _is_ours(frame.filename))
+                one.stack = kept
                 pending += filter(None, (one.__cause__, one.__context__))
         return clean("".join(told.format()), MAX_TRACEBACK_CHARS)
     except BaseException as refusal:

@@ -344,6 +344,9 @@ def test_missing_predict_fn_says_what_the_container_says(handled: Handled) -> No
     assert "Please provide a predict_fn implementation." in (row.error_message or "")
 
 
+ENVELOPE = '{{\n  "code": {},\n  "type": "InternalServerException",\n  "message": "{}"\n}}\n'
+DIED = ENVELOPE.format(500, "Worker died.")
+UNSUPPORTED = ENVELOPE.format(503, "Unsupported model output data type.")
 REPLIES: dict[str, tuple[str, int | None, str | None, str | None]] = {
     "text": ("return 'x'", 200, JSON, "x"),
     "bytes": ("return b'x'", 200, JSON, "x"),
@@ -353,13 +356,19 @@ REPLIES: dict[str, tuple[str, int | None, str | None, str | None]] = {
     "NaN": ("return float('nan')", 200, JSON, "NaN"),
     "tuple": ("return 'x', 'text/plain'", 200, "text/plain", "x"),
     "tuple of three": ("return 'x', 'text/plain', 201", 200, "text/plain", "x"),
-    "tuple of one": ("return ('x',)", 500, None, None),
-    "tuple with a status": ("return 'x', 200", 500, None, None),
-    "tuple with a huge type": ("return 'x', [0] * 1000000", 500, None, None),
-    "set": ("return {1}", 503, None, None),
-    "array": ("import numpy\nreturn numpy.zeros(2)", 503, None, None),
-    "surrogate": (r"return '\ud800'", 500, None, None),
-    "holds itself": ("a = []\na.append(a)\nreturn a", 500, None, None),
+    "tuple of one": (
+        "return ('x',)",
+        500,
+        None,
+        "tuple index out of range\nTraceback (most recent call last):\n"
+        "IndexError: tuple index out of range\n",
+    ),
+    "tuple with a status": ("return 'x', 200", 500, JSON, DIED),
+    "tuple with a huge type": ("return 'x', [0] * 1000000", 500, JSON, DIED),
+    "set": ("return {1}", 503, JSON, UNSUPPORTED),
+    "array": ("import numpy\nreturn numpy.zeros(2)", 503, JSON, UNSUPPORTED),
+    "surrogate": (r"return '\ud800'", 500, JSON, DIED),
+    "holds itself": ("a = []\na.append(a)\nreturn a", 500, JSON, DIED),
 }
 
 
@@ -375,7 +384,7 @@ def test_what_output_fn_returns_becomes_the_containers_answer(name: str, handled
     assert outcomes(result)["output_fn"] == (["passed"] if status == 200 else ["failed"])
 
 
-@pytest.mark.parametrize("status", ["'200'", "None", "10 ** 5000", "float('nan')", "True", "-1"])
+@pytest.mark.parametrize("status", ["'200'", "10 ** 5000", "float('nan')", "True", "-1"])
 def test_status_that_is_none_is_the_handlers_failure(status: str, handled: Handled) -> None:
     pieces = {
         "output_fn": "def output_fn(prediction, accept, context):\n"
@@ -468,8 +477,8 @@ def test_each_call_has_its_own_timeout(handled: Handled) -> None:
     result = handled(slow, limits=Limits(timeout_seconds=1), timeout_seconds=60)
     assert outcomes(result)["predict_fn"] == ["timed_out"]
     assert 1 <= result.predict_fn_results[0].execution_time < 2
-    assert result.end_to_end_results[0].response.status is None
-    assert result.end_to_end_results[0].response.reason
+    assert result.end_to_end_results[0].response.status == 500
+    assert result.end_to_end_results[0].response.body == DIED
 
 
 def test_death_after_the_answer_is_the_answered_calls(package: MakePackage, tmp_path: Path) -> None:

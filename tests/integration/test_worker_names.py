@@ -15,8 +15,8 @@ from harness import FunctionTestResult, InferenceHandlerSpec, RuntimeTester
 from tests.conftest import MakePackage
 
 OUR_NAMES = (
-    *("worker", "protocol", "harness", "calls", "codec", "contract", "handler", "values", "wire"),
-    *("failures", "streams", "supervisor", "records", "parameters", "defaults", "usage", "libc"),
+    *("worker", "protocol", "harness", "calls", "codec", "profiles", "handler", "values", "wire"),
+    *("failures", "streams", "supervisor", "records", "parameters", "toolkit", "usage", "libc"),
     *("json", "pickle", "traceback", "inspect", "linecache", "ast", "numpy", "cloudpickle"),
 )
 

@@ -19,6 +19,8 @@ JSON, CSV, NPY, NPZ = "application/json", "text/csv", "application/x-npy", "appl
 class UnsupportedFormatError(Exception):
     """No decoder or encoder for this content type, as the toolkit names it."""
 
+    __module__ = "sagemaker_inference.errors"  # in tracebacks, which clients see
+
     def __init__(self, content_type: Any) -> None:
         super().__init__(
             # The toolkit's words, slips and indentation included: clients see them.

@@ -53,6 +53,8 @@ TASKS = {
 class PredictionException(Exception):
     """An error that multi-model-server answers with a status of its own."""
 
+    __module__ = "mms.service"
+
     def __init__(self, message: str, error_code: int = 500) -> None:
         super().__init__(message)
         self.message = message

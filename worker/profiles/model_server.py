@@ -103,6 +103,7 @@ def _head(context: Context) -> tuple[int, str | None]:
         if not isinstance(name, str) or not isinstance(text, str):
             place = "the content type" if name == "content-type" else "the header %r" % (name,)
             raise Unsendable("%s is %r, not a str" % (place, text))
+    status = 200 if status is None else status
     if not isinstance(status, int) or not 100 <= status <= 999:
         raise Unsendable("the status is %r, not an int of three digits" % (status,))
     if phrase is not None and not isinstance(phrase, str):
@@ -111,7 +112,7 @@ def _head(context: Context) -> tuple[int, str | None]:
     for what, text in (("message of the exception", phrase), ("content type", content_type)):
         if text is not None and not text.isascii():
             raise Unsendable("the %s is not ASCII" % what)
-    return int(status), content_type
+    return int(status), content_type or None
 
 
 def _body(value: Any, encode: Callable[[Any], bytes | None]) -> bytes:

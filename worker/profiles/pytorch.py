@@ -23,6 +23,8 @@ MODEL_FILE = "model.pt"
 class ModelLoadError(Exception):
     """The model file is no TorchScript, as the toolkit names it."""
 
+    __module__ = "sagemaker_pytorch_serving_container.default_pytorch_inference_handler"
+
 
 class Profile(toolkit.Profile):
     """The toolkit's Transformer with PyTorch's defaults, on TorchServe."""
