@@ -25,9 +25,10 @@ class Rude(Exception):
 
 def tell(given):
     return [
-        [type(value).__name__, repr(value)] if isinstance(value, (str, bytes, bytearray, int, type(None)))
+        [type(value).__name__, repr(value)]
+        if isinstance(value, (str, bytes, bytearray, int, type(None)))
         else type(value).__name__ if not hasattr(value, "system_properties")
-        else ["context", value.get_request_header(0, "Content-Type"), value.get_request_header(0, "Accept")]
+        else ["context", *map(value.get_all_request_header(0).get, ("Content-Type", "Accept"))]
         for value in given.values()
     ]
 
@@ -149,7 +150,8 @@ def functions(draw: st.DrawFn, name: str, values: st.SearchStrategy[str]) -> str
     if draw(_once_in(8)):
         end = f"    raise {draw(ERRORS)}\n"
         if draw(_once_in(3)):
-            end = f"    try:\n    {end}    except Exception as e:\n        raise {draw(ERRORS)} from e\n"
+            caught = f"    except Exception as e:\n        raise {draw(ERRORS)} from e\n"
+            end = f"    try:\n    {end}{caught}"
     kind = "async def" if draw(_once_in(40)) else "def"
     return f"{kind} {name}({signature}):\n{act}{end}"
 

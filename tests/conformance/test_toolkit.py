@@ -1,7 +1,7 @@
 """What the worker does for the serving stack is what the real sagemaker-inference does.
 
 The same bodies, handlers and values go through `sagemaker_inference` 1.10.1, where it can be
-imported, and through `worker.contract` and `worker.defaults`; both must do the same, word for word.
+imported, and through `worker.profiles`; both must do the same, word for word.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import numpy
 import pytest
 import scipy.sparse
 
-from worker import contract, defaults, handler
+from worker.profiles import base, coders, model_server
+from worker.profiles import toolkit as own_toolkit
 
 toolkit = pytest.importorskip("sagemaker_inference", reason="the real toolkit is not installed")
 
@@ -27,6 +28,7 @@ from sagemaker_inference.default_inference_handler import DefaultInferenceHandle
 
 JSON, CSV, NPY, NPZ = "application/json", "text/csv", "application/x-npy", "application/x-npz"
 THEIRS = DefaultInferenceHandler()
+NONE = own_toolkit.Profile(None)
 
 
 def outcome(work: Callable[[], Any]) -> tuple[Any, ...]:
@@ -103,7 +105,7 @@ DECODED: list[tuple[Any, str | None]] = [
     ("body", "content_type"), DECODED, ids=lambda item: repr(item)[:40].replace("\\x00", "")
 )
 def test_default_input_fn_decodes_as_the_toolkit(body: Any, content_type: str | None) -> None:
-    ours = outcome(lambda: defaults.input_fn(body, content_type))
+    ours = outcome(lambda: coders.decode(body, content_type))
     assert ours == outcome(lambda: THEIRS.default_input_fn(body, content_type))
 
 
@@ -114,7 +116,7 @@ def test_key_error_in_a_decoder_is_an_unsupported_type_as_in_the_toolkit(
         raise KeyError("inside")
 
     monkeypatch.setattr(json, "loads", fail)
-    ours = outcome(lambda: defaults.input_fn("{}", JSON))
+    ours = outcome(lambda: coders.decode("{}", JSON))
     assert ours[:2] == ("raised", "UnsupportedFormatError")
     assert ours == outcome(lambda: decoder.decode("{}", JSON))
 
@@ -136,7 +138,7 @@ ENCODED: list[Any] = [
 @pytest.mark.parametrize("number", range(len(ENCODED)))
 def test_default_output_fn_encodes_as_the_toolkit(number: int, accept: str) -> None:
     value = ENCODED[number]
-    ours = outcome(lambda: defaults.output_fn(value, accept))
+    ours = outcome(lambda: NONE.default_output_fn(value, accept))
     assert ours == outcome(lambda: THEIRS.default_output_fn(value, accept))
 
 
@@ -148,14 +150,14 @@ ACCEPTS = [
 
 @pytest.mark.parametrize("accept", ACCEPTS)
 def test_accept_list_is_understood_as_by_the_toolkit(accept: str) -> None:
-    ours = outcome(lambda: defaults.output_fn([1], accept))
+    ours = outcome(lambda: NONE.default_output_fn([1], accept))
     assert ours == outcome(lambda: THEIRS.default_output_fn([1], accept))
 
 
 def test_missing_functions_refuse_in_the_toolkits_words() -> None:
     for own, theirs in (
-        (defaults.model_fn, THEIRS.default_model_fn),
-        (lambda _: defaults.predict_fn(1, 2), lambda _: THEIRS.default_predict_fn(1, 2)),
+        (NONE.default_model_fn, THEIRS.default_model_fn),
+        (lambda _: NONE.default_predict_fn(1, 2), lambda _: THEIRS.default_predict_fn(1, 2)),
     ):
         assert outcome(lambda own=own: own("dir")) == outcome(  # type: ignore[misc]
             lambda theirs=theirs: theirs("dir")  # type: ignore[misc]
@@ -214,18 +216,20 @@ SIGNATURES: dict[str, Any] = {
 
 
 @pytest.fixture
-def context() -> contract.Context:
-    return contract.Context("/models", CSV, JSON, 3)
+def context() -> model_server.Context:
+    return model_server.Context("/models", CSV, JSON, 3)
 
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
 @pytest.mark.parametrize("name", SIGNATURES)
-def test_function_is_called_as_the_toolkit_calls_it(name: str, context: contract.Context) -> None:
+def test_function_is_called_as_the_toolkit_calls_it(
+    name: str, context: model_server.Context
+) -> None:
     function = SIGNATURES[name]
     theirs = transformer.Transformer()
     theirs._context = context
     expected = outcome(lambda: shown(theirs._run_handler_function(function, 7, 2)))
-    got = outcome(lambda: shown(contract.invoke(function, [7, 2], context)))
+    got = outcome(lambda: shown(NONE.invoke(function, [7, 2], context)))
     assert got == expected
 
 
@@ -237,20 +241,20 @@ def shown(value: Any) -> Any:
     return value
 
 
-def test_matrix_of_the_contract_holds_for_both(context: contract.Context) -> None:
+def test_matrix_of_the_contract_holds_for_both(context: model_server.Context) -> None:
     """The base column of the table in the contract's notes, so that both cannot be wrong alike."""
     with_context = {"(d, m, context)", "(d, m, x=None)", "(d, m, *a)"}
     refused = {"(d)", "()", "(*a)", "(d, m, a=1, b=2)"}
     for name in with_context:
-        result = contract.invoke(SIGNATURES[name], [1, 2], context)
+        result = NONE.invoke(SIGNATURES[name], [1, 2], context)
         assert result in ((1, 2, context), (1, 2, (context,))), name
     for name in refused:
-        count = contract.count_parameters(SIGNATURES[name])
+        count = base.count_parameters(SIGNATURES[name])
         with pytest.raises(TypeError, match=rf"takes {count} arguments but 2 were given\."):
-            contract.invoke(SIGNATURES[name], [1, 2], context)
+            NONE.invoke(SIGNATURES[name], [1, 2], context)
     for name in ("(d, m, **k)", "(d, m, *, k=1)"):
         with pytest.raises(TypeError, match="takes 2 positional arguments but 3 were given"):
-            contract.invoke(SIGNATURES[name], [1, 2], context)
+            NONE.invoke(SIGNATURES[name], [1, 2], context)
 
 
 # ---------------------------------------------------------------- whole requests
@@ -296,25 +300,25 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, Any]]:
         recorder = Recorder()
         monkeypatch.setitem(sys.modules, "inference", recorder.module(answer))
         monkeypatch.setattr(transformer, "find_spec", lambda name: name)
-        context = contract.Context("/models", content_type, accept, len(body))
+        context = model_server.Context("/models", content_type, accept, len(body))
         # multi-model-server hands over a bytearray, and no body for a form.
-        arrived = None if content_type == contract.FORM_TYPE else bytearray(body)
+        arrived = None if content_type == model_server.FORM_TYPE else bytearray(body)
         (response,) = transformer.Transformer().transform([{"body": arrived}], context)
         status = context.get_response_status()[0]
         return recorder.given, status, context.get_response_content_type(0), response
 
     def ours(body: bytes, content_type: str | None, accept: str | None, answer: Any) -> Any:
         recorder = Recorder()
-        found = handler.Handler(recorder.module(answer))
-        context = contract.Context("/models", content_type, accept, len(body))
-        data = contract.decode_body(body, content_type)
-        wanted = contract.effective_accept(accept)
-        model = contract.invoke(found.function("model_fn"), ["/models"], context)
-        taken = contract.invoke(found.function("input_fn"), [data, content_type], context)
-        result = contract.invoke(found.function("predict_fn"), [taken, model], context)
-        value = contract.invoke(found.function("output_fn"), [result, wanted], context)
-        status, reply_type, sent, _ = contract.respond(value, wanted, context)
-        return recorder.given, status, reply_type, sent
+        found = own_toolkit.Profile(recorder.module(answer))
+        context = model_server.Context("/models", content_type, accept, len(body))
+        data = model_server.arrive(body, content_type)
+        wanted = found.accept(accept)
+        model = NONE.invoke(found.function("model_fn"), ["/models"], context)
+        taken = NONE.invoke(found.function("input_fn"), [data, content_type], context)
+        result = NONE.invoke(found.function("predict_fn"), [taken, model], context)
+        value = NONE.invoke(found.function("output_fn"), [result, wanted], context)
+        reply = found.reply(value, wanted, context)
+        return recorder.given, reply.status, reply.content_type, reply.body
 
     return both
 
@@ -335,7 +339,7 @@ def test_body_and_content_type_arrive_as_from_the_toolkit(
 ) -> None:
     theirs, ours = serve(body, content_type, JSON)
     assert ours[0] == theirs[0]
-    expected = {JSON: "str", CSV: "str", contract.FORM_TYPE: "NoneType"}
+    expected = {JSON: "str", CSV: "str", model_server.FORM_TYPE: "NoneType"}
     assert ours[0]["body"][0] == expected.get(content_type or "", "bytearray")
 
 
@@ -343,8 +347,8 @@ def test_body_that_is_not_unicode_fails_in_the_same_words(
     serve: Callable[..., tuple[Any, Any]],
 ) -> None:
     with pytest.raises(UnicodeDecodeError) as caught:
-        contract.decode_body(b"\xff", JSON)
-    context = contract.Context("/models", JSON, JSON, 1)
+        model_server.arrive(b"\xff", JSON)
+    context = model_server.Context("/models", JSON, JSON, 1)
     real = transformer.Transformer()
     real.validate_and_initialize = lambda **_: None
     real._environment = types.SimpleNamespace(default_accept=JSON)
@@ -419,9 +423,10 @@ def test_name_that_holds_no_function_is_what_it_is_to_the_toolkit(
     real._environment = types.SimpleNamespace(module_name="inference")
     real._validate_user_module_and_set_functions()
     theirs = getattr(real, f"_{name}")
-    ours = handler.Handler(module).function(name)
+    profile = own_toolkit.Profile(module)
+    ours = profile.function(name)
     if name == "model_fn":
         assert ours is theirs is value
     else:
         assert theirs == getattr(real._default_inference_handler, f"default_{name}")
-        assert ours is getattr(defaults, name)
+        assert ours == getattr(profile, f"default_{name}")
