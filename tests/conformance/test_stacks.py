@@ -1,0 +1,372 @@
+"""The tables of what differs between the stacks: signatures, bodies, accepts, answers, loads.
+
+The rows are those of the survey of the containers, most of them seen on live servers.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any
+
+import numpy
+import pytest
+from sagemaker_inference.errors import BaseInferenceToolkitError
+
+from tests.conformance.replay import CSV, JSON, STACKS, handler, raising, returning, served
+from tests.conformance.sides import envelope
+from worker import profiles
+from worker.profiles import model_server
+
+FLASK = ("sklearn", "xgboost")
+HTML = "text/html; charset=utf-8"
+
+
+# ---------------------------------------------------------------- signatures
+
+
+def _row(text: str) -> Any:
+    return eval(text, {"functools": functools})
+
+
+# What predict_fn(d, m) of this signature gives, or None where the call fails, on the toolkit and
+# pytorch, on huggingface, and on sklearn and xgboost. C stands for the context.
+SIGNATURES: dict[str, tuple[Any, Any, Any]] = {
+    "lambda d, m: [d, m]": ("dm", "dm", "dm"),
+    "lambda d, m=None: [d, m]": ("dm", "dm", "dm"),
+    "functools.partial(lambda x, d, m: [d, m], 1)": ("dm", "dm", "dm"),
+    "lambda d, m, context: [d, m, context]": ("dmC", "dmC", None),
+    "lambda d, m, x=None: [d, m, x]": ("dmC", "dmC", "dmN"),
+    "lambda d: [d]": (None, None, None),
+    "lambda *a: list(a)": (None, None, "dm"),
+    "lambda d, m, a=1, b=2: [d, m]": (None, None, "dm"),
+    "lambda *a, **k: list(a)": ("dm", "dm", "dm"),
+    "lambda d, *a: [d, *a]": ("dm", "dm", "dm"),
+    "lambda d, m, *a: [d, m, *a]": ("dmC", "dmC", "dm"),
+    "lambda d, m, **k: [d, m]": (None, None, "dm"),
+    "lambda d, m, *, k=1: [d, m]": (None, None, "dm"),
+    "functools.partial(lambda d, m, k: [d, m], k=1)": (None, None, "dm"),
+}
+
+
+def told(given: list[Any]) -> str:
+    return "".join(
+        "C" if isinstance(item, model_server.Context) else "N" if item is None else str(item)
+        for item in given
+    )
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("signature", SIGNATURES)
+def test_row_of_the_signature_matrix(signature: str, stack: str) -> None:
+    column = 1 if stack == "huggingface" else 2 if stack in FLASK else 0
+    expected = SIGNATURES[signature][column]
+    reply = served(
+        stack,
+        handler(
+            model_fn=lambda model_dir: "m",
+            input_fn=lambda body, content_type: "d",
+            predict_fn=_row(signature),
+            output_fn=lambda prediction, accept: told(prediction),
+        ),
+    )
+    if expected is None:
+        assert reply.status == (400 if stack == "huggingface" else 500)
+    else:
+        assert (reply.status, reply.body) == (200, expected.encode()), reply.reason
+
+
+@pytest.mark.parametrize(
+    ("stack", "said"),
+    [
+        ("toolkit", "<lambda> takes 1 arguments but 2 were given."),
+        ("huggingface", "<lambda> definition takes 2 or 3 arguments but 1 were given."),
+    ],
+)
+def test_too_few_parameters_are_refused_in_the_stacks_words(stack: str, said: str) -> None:
+    reply = served(stack, handler(predict_fn=lambda d: d))
+    assert reply.reason == said
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+@pytest.mark.parametrize("stack", STACKS)
+def test_builtin_without_a_signature_and_coroutines(stack: str) -> None:
+    async def later(d: Any, m: Any) -> Any:
+        return d
+
+    builtin = served(stack, handler(predict_fn=max), b"a")
+    assert builtin.status == {"huggingface": 400}.get(stack, 200 if stack in FLASK else 500)
+    assert served(stack, handler(predict_fn=later)).status == (500 if stack in FLASK else 503)
+
+
+# ---------------------------------------------------------------- bodies and headers
+
+
+BODIES: dict[str | None, tuple[str, str]] = {
+    JSON: ("str", "str"),
+    CSV: ("str", "str"),
+    "application/json; charset=utf-8": ("bytearray", "bytes"),
+    "APPLICATION/JSON": ("bytearray", "bytes"),
+    "text/plain": ("bytearray", "bytes"),
+    "application/x-npy": ("bytearray", "bytes"),
+    "image/png": ("bytearray", "bytes"),
+    "application/octet-stream": ("bytearray", "bytes"),
+    None: ("bytearray", "str"),
+    "application/x-www-form-urlencoded": ("NoneType", "bytes"),
+    "multipart/form-data; boundary=x": ("bytearray", "bytes"),
+}
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("content_type", BODIES)
+def test_body_and_content_type_arrive(content_type: str | None, stack: str) -> None:
+    functions = handler(input_fn=lambda body, kind: f"{type(body).__name__} {kind}")
+    reply = served(stack, functions, b"[1]", content_type)
+    wanted = JSON if content_type is None and stack in FLASK else content_type
+    assert reply.body == f"{BODIES[content_type][stack in FLASK]} {wanted}".encode()
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_body_that_is_not_unicode(stack: str) -> None:
+    reply = served(stack, handler(), b"\xff", JSON)
+    assert reply.status == (200 if stack in FLASK else 400 if stack == "huggingface" else 500)
+    if stack in FLASK:
+        assert reply.body == "\ufffd".encode()
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize(
+    "accept", [None, "", "*/*", CSV, "text/csv, application/json", "*/*;q=0.8", "TEXT/CSV"]
+)
+def test_accept_arrives(accept: str | None, stack: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "text/html")
+    functions = handler(output_fn=lambda prediction, accept: accept)
+    default = JSON if stack == "huggingface" else "text/html"
+    wanted = default if accept in (None, "", "*/*") else accept
+    assert served(stack, functions, accept=accept).body == (wanted or "").encode()
+
+
+# ---------------------------------------------------------------- answers
+
+
+PAGE = (500, HTML, None)
+INDENTED = {"a": [1, 2]}
+# What a client sees of a returned value: on the toolkit, on huggingface, on sklearn and xgboost.
+# A body of None is not looked at.
+ANSWERS: list[tuple[str, Any, Any, Any, Any]] = [
+    ("text", "str", (200, JSON, b"str"), None, (200, HTML, b"str")),
+    ("bytes", b"\0\xff", (200, JSON, b"\0\xff"), None, (200, HTML, b"\0\xff")),
+    (
+        "dict",
+        {"b": 1, "a": [1, 2]},
+        (200, JSON, json.dumps({"b": 1, "a": [1, 2]}, indent=2).encode()),
+        None,
+        (200, JSON, b'{"a":[1,2],"b":1}\n'),
+    ),
+    ("list", ["x", "y"], (200, JSON, b'[\n  "x",\n  "y"\n]'), None, (200, JSON, b'["x","y"]\n')),
+    ("none", None, (200, JSON, b"null"), None, PAGE),
+    ("float64", numpy.float64(1.5), (200, JSON, b"1.5"), None, PAGE),
+    ("float32", numpy.float32(1.5), "unsupported", None, PAGE),
+    ("array", numpy.arange(2), "unsupported", None, PAGE),
+    (
+        "nan",
+        {"a": float("nan")},
+        (200, JSON, b'{\n  "a": NaN\n}'),
+        None,
+        (200, JSON, b'{"a":NaN}\n'),
+    ),
+    (
+        "tuple",
+        ("body", "text/plain", 201),
+        (200, "text/plain", b"body"),
+        (200, JSON, b'[\n  "body",\n  "text/plain",\n  201\n]'),
+        (200, "text/plain; charset=utf-8", b"body"),
+    ),
+    ("one", ("body",), (500, None, None), (200, JSON, b'[\n  "body"\n]'), PAGE),
+    ("status", ("body", 200), "died", (200, JSON, b'[\n  "body",\n  200\n]'), PAGE),
+    (
+        "no type",
+        ("body", None),
+        "died",
+        (200, JSON, b'[\n  "body",\n  null\n]'),
+        (200, JSON, b"body"),
+    ),
+    ("set", {1}, "unsupported", None, PAGE),
+]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("row", ANSWERS, ids=lambda row: row[0])
+def test_what_a_client_sees_of_a_value(row: tuple[Any, ...], stack: str) -> None:
+    _, value, toolkit, huggingface, flask = row
+    reply = served(stack, returning(value))
+    expected = flask if stack in FLASK else toolkit
+    if stack == "huggingface" and huggingface is not None:
+        expected = huggingface
+    if expected in ("died", "unsupported"):
+        seen = envelope(
+            *{"died": (500, "Worker died."), "unsupported": (503, UNSUPPORTED)}[expected]
+        )
+        assert reply.worker_died is (expected == "died")
+        expected = (seen.status, seen.content_type, seen.body)
+    assert (reply.status, reply.content_type) == expected[:2]
+    assert expected[2] is None or reply.body == expected[2]
+
+
+UNSUPPORTED = "Unsupported model output data type."
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_response_object_of_werkzeug(stack: str) -> None:
+    Response = type(
+        "Response",
+        (),
+        {
+            "__module__": "werkzeug.wrappers.response",
+            "status_code": 418,
+            "headers": {"Content-Type": "text/x"},
+            "get_data": lambda self: b"tea",
+        },
+    )
+    own = type("Own", (Response,), {"__module__": "inference"})
+    for kind in (Response, own):
+        reply = served(stack, returning(kind()))
+        expected = (418, "text/x", b"tea") if stack in FLASK else (503, JSON, None)
+        assert (reply.status, reply.content_type) == expected[:2]
+        assert expected[2] is None or reply.body == expected[2]
+
+
+def test_tensor_is_saved_on_torchserve_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = type("torch", (), {"save": staticmethod(lambda value, file: file.write(b"saved"))})
+    monkeypatch.setitem(__import__("sys").modules, "torch", torch)
+    tensor = type("Tensor", (), {"__module__": "torch"})()
+    assert served("pytorch", returning(tensor)).body == b"saved"
+    assert served("toolkit", returning(tensor)).status == 503
+    assert served("huggingface", returning(tensor)).status == 503
+    assert served("sklearn", returning(tensor)).status == 500
+
+
+class Refusal(BaseInferenceToolkitError):
+    """As a handler would write it."""
+
+
+# What a client sees of an exception: status and the beginning of the body, on the toolkit and
+# pytorch, and the message on huggingface.
+RAISED: list[tuple[BaseException, Any, str | None]] = [
+    (ValueError("bad\nvalue"), (500, "bad\nvalue\nTraceback (most"), "bad\nvalue"),
+    (ValueError(), (500, "Invalid Request\nTraceback (most"), ""),
+    (ValueError("na\u00efve"), "died", "na\u00efve"),
+    (Refusal(422, "m", "P"), (422, "m\nTraceback (most"), "(422, 'm', 'P')"),
+    (MemoryError(), (500, "Invalid Request\n"), ""),
+    (SystemExit(1), "died", None),
+    (KeyboardInterrupt(), "died", None),
+]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("row", RAISED, ids=lambda row: repr(row[0]))
+def test_what_a_client_sees_of_an_exception(row: tuple[Any, ...], stack: str) -> None:
+    error, toolkit, message = row
+    reply = served(stack, handler(predict_fn=raising(error)))
+    body = (reply.body or b"").decode()
+    if stack in FLASK:
+        ordinary = isinstance(error, Exception)
+        assert reply.status == (500 if ordinary else None)
+        assert reply.content_type == (HTML if ordinary else None)
+        assert str(error) not in body or not str(error)
+    elif stack == "huggingface" and message is not None:
+        assert (reply.status, reply.content_type, reply.body) == _seen(400, message)
+    elif toolkit == "died" or message is None:
+        assert (reply.status, reply.content_type, reply.body) == _seen(500, "Worker died.")
+        assert reply.worker_died
+    else:
+        assert (reply.status, reply.content_type) == (toolkit[0], None)
+        assert body.startswith(toolkit[1])
+
+
+def _seen(code: int, message: str) -> tuple[Any, ...]:
+    seen = envelope(code, message)
+    return seen.status, seen.content_type, seen.body
+
+
+@pytest.mark.parametrize("stack", ["toolkit", "pytorch", "huggingface"])
+def test_response_over_the_servers_limit_and_its_override(
+    stack: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = returning(b"x" * 6_553_500)
+    assert served(stack, most).status == 200
+    more = served(stack, returning(b"x" * 6_553_501))
+    assert (more.status, more.worker_died, more.oversize_bytes) == (500, True, 6_553_501)
+    monkeypatch.setenv("TS_MAX_RESPONSE_SIZE", "7000000")
+    assert served(stack, returning(b"x" * 6_553_501)).status == (200 if stack == "pytorch" else 500)
+    monkeypatch.setenv("MMS_MAX_RESPONSE_SIZE", "7000000")
+    assert served(stack, returning(b"x" * 6_553_501)).status == 200
+
+
+@pytest.mark.parametrize("stack", FLASK)
+def test_response_of_any_size_under_gunicorn(stack: str) -> None:
+    assert served(stack, returning(b"x" * 6_553_501)).status == 200
+
+
+# ---------------------------------------------------------------- loading
+
+
+def test_load_failures() -> None:
+    def failing(model_dir: Any) -> Any:
+        raise ValueError("no model")
+
+    def leaving(model_dir: Any) -> Any:
+        raise SystemExit(3)
+
+    seen = {stack: served(stack, handler(model_fn=failing)) for stack in STACKS}
+    assert {stack: reply.status for stack, reply in seen.items()} == {
+        "toolkit": 500,
+        "pytorch": None,
+        "huggingface": 400,
+        "sklearn": 500,
+        "xgboost": 500,
+    }
+    assert (seen["toolkit"].body or b"").startswith(b"no model\nTraceback")
+    assert seen["sklearn"].content_type == "text/html"
+    for stack in STACKS:
+        left = served(stack, handler(model_fn=leaving))
+        assert left.status is None
+        assert left.reason
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_transform_fn_beside_another_cannot_be_loaded(stack: str) -> None:
+    functions = {"transform_fn": lambda m, b, c, a: b, "predict_fn": lambda d, m: d}
+    with pytest.raises((ValueError, Exception), match="Cannot use transform_fn implementation"):
+        profiles.profile(stack)(type("module", (), functions))
+
+
+@pytest.mark.parametrize("stack", ["toolkit", "pytorch"])
+def test_model_is_prepared_and_warmed(stack: str) -> None:
+    order: list[Any] = []
+    functions = handler(
+        pre_model_fn=lambda model_dir: order.append(("before", model_dir)),
+        model_fn=lambda model_dir: order.append("load") or "model",
+        model_warmup_fn=lambda model_dir, model, context: order.append((model, type(context))),
+    )
+    assert served(stack, functions).status == 200
+    assert order == [("before", "/models"), "load", ("model", model_server.Context)]
+
+
+@pytest.mark.parametrize("stack", ["huggingface", *FLASK])
+def test_model_is_not_warmed_elsewhere(stack: str) -> None:
+    def never(*_: Any) -> Any:
+        raise AssertionError
+
+    functions = handler(pre_model_fn=never, model_warmup_fn=never)
+    assert served(stack, functions).status == 200
+
+
+@pytest.mark.parametrize("stack", ["toolkit", "pytorch", "huggingface"])
+def test_functions_of_a_request_share_its_context(stack: str) -> None:
+    def predict_fn(data: Any, model: Any, context: Any) -> Any:
+        context.set_response_status(404, "Gone")
+        context.set_response_header(0, "X-Own", "yes")
+        return data
+
+    assert served(stack, handler(predict_fn=predict_fn)).status == 404
