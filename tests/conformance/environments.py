@@ -18,10 +18,11 @@ SHARED = tuple(f"{name}=={version(name)}" for name in ("numpy", "scipy"))
 # By themselves, and beside them only what they import to answer: boto3 alone takes longer than all.
 TOOLKIT = ("sagemaker-inference==1.10.1", "multi-model-server==1.1.11")
 OF_TOOLKIT = (*SHARED, "six", "psutil", "pillow", "setuptools<81", "wheel")
-HUGGINGFACE = (*TOOLKIT, "sagemaker-huggingface-inference-toolkit==2.6.0")
-PYTORCH = (*TOOLKIT, "sagemaker-pytorch-inference==2.0.25")
+OF_FRAMEWORKS = (
+    *("sagemaker-huggingface-inference-toolkit==2.6.0", "sagemaker-pytorch-inference==2.0.25"),
+)
 # torch with pip and in one version: the build for CPUs. retrying is what PyTorch's toolkit imports.
-OF_BOTH = (*OF_TOOLKIT, "torch==2.13.0", "transformers==4.57.1", "huggingface_hub<1", "retrying")
+FRAMEWORKS = (*OF_TOOLKIT, "torch==2.13.0", "transformers==4.57.1", "huggingface_hub<1", "retrying")
 
 
 class CannotBuild(Exception):

@@ -78,12 +78,15 @@ def serve(make_service: Any) -> None:
 
 
 def loaded(service: Any, load: Any) -> dict[str, Any] | None:
-    """Load the handler as the server does, which swallows exceptions; tell when it exits."""
+    """Load the handler as the server does; tell when no worker is left to answer.
+
+    multi-model-server swallows exceptions, TorchServe ends the worker over any.
+    """
     try:
         load(service.context)
-    except Exception:
-        return None
     except BaseException as error:
+        if isinstance(error, Exception) and sys.argv[1] != "pytorch":
+            return None
         return {"exits": repr(error)}
     return None
 

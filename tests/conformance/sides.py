@@ -72,9 +72,9 @@ class Side:
         return told
 
 
-def ours(directory: Path) -> Side:
-    """Start our side."""
-    return Side(sys.executable, "-u", HERE / "subject.py", directory=directory)
+def ours(directory: Path, python: Path | str = sys.executable) -> Side:
+    """Start our side, by default on the tests' own interpreter."""
+    return Side(python, "-u", HERE / "subject.py", directory=directory)
 
 
 def theirs(python: Path, stack: str, directory: Path) -> Side:
