@@ -1,6 +1,5 @@
 """`handlerproof run`: test one handler."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Any, get_args
@@ -9,6 +8,7 @@ import click
 from rich.console import Console
 
 from harness.cli import spec_file
+from harness.cli.output import check_output
 from harness.cli.progress import progress
 from harness.errors import SpecError
 from harness.reports import console
@@ -55,7 +55,7 @@ def run(form: str, output: Path | None, **options: Any) -> None:
     """Test one handler: a PACKAGE (model.tar.gz, or a directory laid out as one) or a --spec."""
     spec = InferenceHandlerSpec.model_validate(_fields(options))
     if output is not None:
-        _check_output(output)
+        check_output("--output", output)
     with RuntimeTester() as tester, progress() as on_row:
         result = tester.test_inference_handler(spec, on_row=on_row)
     if output is not None:
@@ -110,16 +110,6 @@ def _table(fields: dict[str, Any], name: str) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise SpecError(f"{name} must be a table of names and values, got {given!r}")
     return given
-
-
-def _check_output(file: Path) -> None:
-    """Refuse a place that cannot be written before anything is run."""
-    if not file.parent.is_dir():
-        raise SpecError(f"--output: there is no directory {file.parent}")
-    if file.is_dir():
-        raise SpecError(f"--output: {file} is a directory; name a file in it")
-    if not os.access(file if file.exists() else file.parent, os.W_OK):
-        raise SpecError(f"--output: {file} cannot be written; check its permissions")
 
 
 def _variables(options: dict[str, Any]) -> dict[str, str]:

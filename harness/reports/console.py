@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.diagnoses import TABLE
-from harness.reports.text import duration, harmless, shortened, size
+from harness.pipeline_results import ScriptTestResult
+from harness.reports.text import duration, harmless, outcome_style, shortened, size
 from harness.results import (
     EndToEndTestResult,
     FunctionTestResult,
@@ -23,15 +24,15 @@ STACK_LINES = 12
 
 NEXT_STEP = {
     Outcome.failed: "compare what was returned with what the sample, or the server, expects",
-    Outcome.raised: "mend the handler at the line above",
+    Outcome.raised: "mend the {what} at the line above",
     Outcome.timed_out: "make the function faster, or raise the timeout (--timeout)",
     Outcome.memory_exceeded: "load less at once, or raise the limit (--memory)",
     Outcome.output_exceeded: "print less, or answer with less",
     Outcome.processes_exceeded: "start fewer processes and threads",
     Outcome.disk_exceeded: "write smaller files, or raise max_file_bytes",
     Outcome.crashed: "look for native code that fails: the log's end may tell which",
-    Outcome.exited: "a handler must not end its process: remove the exit",
-    Outcome.protocol_violated: "leave file descriptors alone that the handler did not open",
+    Outcome.exited: "a {what} must not end its process: remove the exit",
+    Outcome.protocol_violated: "leave file descriptors alone that the {what} did not open",
     Outcome.not_started: "make the module importable: see the exception above",
 }
 
@@ -39,11 +40,11 @@ NEXT_STEP = {
 def render(result: InferenceTestResult) -> RenderableType:
     """Give the whole report of one handler."""
     parts: list[RenderableType] = [_table(result)]
-    parts += list(_failures(result))
+    parts += list(failures(result))
     if result.diagnoses:
-        parts.append(_list("Diagnoses (handlerproof explain CODE)", _diagnoses(result), "cyan"))
+        parts.append(listed("Diagnoses (handlerproof explain CODE)", _diagnoses(result), "cyan"))
     if result.warnings:
-        parts.append(_list("Warnings", result.warnings, "yellow"))
+        parts.append(listed("Warnings", result.warnings, "yellow"))
     parts.append(_in_force(result))
     parts.append(_verdict(result))
     return Group(*parts)
@@ -82,7 +83,7 @@ def _outcomes(rows: list[Row]) -> Text:
         if text:
             text.append(", ")
         name = outcome.value.replace("_", " ")
-        text.append(f"{count} {name}" if len(counts) > 1 else name, style=_style(outcome))
+        text.append(f"{count} {name}" if len(counts) > 1 else name, style=outcome_style(outcome))
     return text
 
 
@@ -105,13 +106,7 @@ def _seconds(row: Row) -> float:
     return row.execution_time
 
 
-def _style(outcome: Outcome) -> str:
-    if outcome is Outcome.passed:
-        return "green"
-    return "dim" if outcome is Outcome.skipped else "bold red"
-
-
-def _failures(result: InferenceTestResult) -> Iterator[RenderableType]:
+def failures(result: InferenceTestResult) -> Iterator[RenderableType]:
     """Show each distinct failure once: the functions' own, then what only whole requests show."""
     told: set[str] = set()
     for row in result.function_results():
@@ -123,15 +118,20 @@ def _failures(result: InferenceTestResult) -> Iterator[RenderableType]:
         if failed and (end.error_message or "") not in told:
             told.add(end.error_message or "")
             title = f"end to end [{end.sample_name}, {end.accept_type}]"
-            yield _block(title, end.outcome, end.error_message, [])
+            yield block(title, end.outcome, end.error_message, [])
 
 
 def _failure(row: FunctionTestResult) -> RenderableType:
     names = [name for name in (row.sample_name, row.accept_type) if name]
     title = row.function_name + (f" [{', '.join(names)}]" if names else "")
-    lines = []
     if row.phase == "import":
         title += " (import of the handler)"
+    return block(title, row.outcome, row.error_message, details(row))
+
+
+def details(row: FunctionTestResult | ScriptTestResult, what: str = "handler") -> list[str]:
+    """List what is known of a failure: the place, its causes, where it hung, its log, what next."""
+    lines = []
     frame = _own_frame(row)
     if frame is not None:
         lines.append(frame)
@@ -145,11 +145,11 @@ def _failure(row: FunctionTestResult) -> RenderableType:
         lines += ["where it hung:", *("  " + line for line in row.stack.splitlines()[:STACK_LINES])]
     if row.log is not None:
         lines += ["log:", *("  " + line for line in _last_lines(row.log))]
-    lines.append(f"next: {NEXT_STEP[row.outcome]}")
-    return _block(title, row.outcome, row.error_message, lines)
+    lines.append(f"next: {NEXT_STEP[row.outcome].format(what=what)}")
+    return lines
 
 
-def _own_frame(row: FunctionTestResult) -> str | None:
+def _own_frame(row: FunctionTestResult | ScriptTestResult) -> str | None:
     """Give the last frame of the traceback in the handler's own code, else the last of all."""
     frames = row.failure.frames if row.failure else []
     if not frames:
@@ -163,17 +163,19 @@ def _last_lines(log: LogExcerpt) -> list[str]:
     return (log.head + log.tail).strip().splitlines()[-LOG_LINES:]
 
 
-def _block(title: str, outcome: Outcome, message: str | None, lines: list[str]) -> RenderableType:
+def block(title: str, outcome: Outcome, message: str | None, lines: list[str]) -> RenderableType:
+    """Give one failure: its title and outcome, and below them what is known of it."""
     text = Text("\n")
     text.append(harmless(title), style="bold")
     text.append(" ")
-    text.append(outcome.value.replace("_", " "), style=_style(outcome))
+    text.append(outcome.value.replace("_", " "), style=outcome_style(outcome))
     body = [message or "", *lines]
     inner = Text("\n".join(harmless(line) for line in body if line))
     return Group(text, Padding(inner, (0, 0, 0, 4)))
 
 
-def _list(title: str, items: list[str], style: str) -> RenderableType:
+def listed(title: str, items: list[str], style: str) -> RenderableType:
+    """Give sentences under a heading."""
     text = Text(f"\n{title}\n", style=style)
     return Group(text, *(Padding(Text(harmless(item)), (0, 0, 0, 4)) for item in items))
 

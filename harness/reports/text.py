@@ -1,6 +1,15 @@
 """Small pieces of text for people: durations, sizes, and handler output made harmless."""
 
+from harness.results import Outcome
+
 KIB = 1024
+
+
+def outcome_style(outcome: Outcome) -> str:
+    """Give the colour of an outcome."""
+    if outcome is Outcome.passed:
+        return "green"
+    return "dim" if outcome is Outcome.skipped else "bold red"
 
 
 def duration(seconds: float) -> str:
