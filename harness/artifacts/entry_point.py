@@ -70,7 +70,7 @@ def _literal(name: str) -> str:
 
 def _top_level_modules(directories: Sequence[Path]) -> Iterator[Module]:
     for directory in directories:
-        for path in sorted(directory.iterdir()):
+        for path in sorted(directory.iterdir()) if directory.is_dir() else ():
             if path.name.startswith(".") or path in directories:
                 continue
             if path.suffix == ".py" and "." not in path.stem and path.is_file():

@@ -1,6 +1,6 @@
 """A result for the terminal: a table of the functions, then each failure with its place."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -16,9 +16,11 @@ from harness.results import (
     InferenceTestResult,
     LogExcerpt,
     Outcome,
+    ResponseSummary,
 )
 
 Row = FunctionTestResult | EndToEndTestResult
+STANDS_FOR = ("input_fn", "predict_fn", "output_fn")  # those that transform_fn replaces
 LOG_LINES = 8
 STACK_LINES = 12
 
@@ -43,6 +45,8 @@ def render(result: InferenceTestResult) -> RenderableType:
     parts += list(failures(result))
     if result.diagnoses:
         parts.append(listed("Diagnoses (handlerproof explain CODE)", _diagnoses(result), "cyan"))
+    if result.consequences:
+        parts.append(listed("In production", result.consequences, "yellow"))
     if result.warnings:
         parts.append(listed("Warnings", result.warnings, "yellow"))
     parts.append(_in_force(result))
@@ -64,6 +68,9 @@ def _table(result: InferenceTestResult) -> Table:
         ("output_fn", list(result.output_fn_results)),
         ("end to end", list(result.end_to_end_results)),
     ]
+    if result.transform_fn_results:
+        groups.insert(1, ("transform_fn", list(result.transform_fn_results)))
+        groups = [group for group in groups if group[0] not in STANDS_FOR]
     for name, rows in groups:
         table.add_row(name, _passed(rows), _outcomes(rows), _times(rows), _peak(rows))
     return table
@@ -112,24 +119,50 @@ def failures(result: InferenceTestResult) -> Iterator[RenderableType]:
     for row in result.function_results():
         if not row.success and row.outcome is not Outcome.skipped:
             told.add(row.error_message or "")
-            yield _failure(row)
+            yield _failure(row, _client(result, row))
     for end in result.end_to_end_results:
         failed = not end.success and end.outcome is not Outcome.skipped
         if failed and (end.error_message or "") not in told:
             told.add(end.error_message or "")
             title = f"end to end [{end.sample_name}, {end.accept_type}]"
-            yield block(title, end.outcome, end.error_message, [])
+            yield block(title, end.outcome, end.error_message, [_seen(end.response)])
 
 
-def _failure(row: FunctionTestResult) -> RenderableType:
+def _client(result: InferenceTestResult, row: FunctionTestResult) -> list[str]:
+    """Give what a client sees of a failed function: the whole request's response."""
+    for end in result.end_to_end_results:
+        of_it = end.failed_function == row.function_name or row.function_name == "model_fn"
+        same = row.sample_name in (None, end.sample_name)
+        if of_it and same and row.accept_type in (None, end.accept_type):
+            return [_seen(end.response)]
+    return []
+
+
+def _seen(response: ResponseSummary) -> str:
+    """Say in one line what a client sees."""
+    if response.status is None:
+        return f"a client sees: no answer ({response.reason})"
+    body = response.body or ""
+    if response.body_encoding == "base64":
+        shown = f"{len(body) * 3 // 4} bytes"
+    else:
+        shown = shortened(" ".join(body.split()), 100) if body else "no body"
+    return (
+        f"a client sees: {response.status}, {response.content_type or 'no content type'}: {shown}"
+    )
+
+
+def _failure(row: FunctionTestResult, client: list[str]) -> RenderableType:
     names = [name for name in (row.sample_name, row.accept_type) if name]
     title = row.function_name + (f" [{', '.join(names)}]" if names else "")
     if row.phase == "import":
         title += " (import of the handler)"
-    return block(title, row.outcome, row.error_message, details(row))
+    return block(title, row.outcome, row.error_message, details(row, client=client))
 
 
-def details(row: FunctionTestResult | ScriptTestResult, what: str = "handler") -> list[str]:
+def details(
+    row: FunctionTestResult | ScriptTestResult, what: str = "handler", client: Sequence[str] = ()
+) -> list[str]:
     """List what is known of a failure: the place, its causes, where it hung, its log, what next."""
     lines = []
     frame = _own_frame(row)
@@ -145,6 +178,7 @@ def details(row: FunctionTestResult | ScriptTestResult, what: str = "handler") -
         lines += ["where it hung:", *("  " + line for line in row.stack.splitlines()[:STACK_LINES])]
     if row.log is not None:
         lines += ["log:", *("  " + line for line in _last_lines(row.log))]
+    lines += client
     lines.append(f"next: {NEXT_STEP[row.outcome].format(what=what)}")
     return lines
 
@@ -198,7 +232,8 @@ def _in_force(result: InferenceTestResult) -> Text:
     return Text(
         f"\nisolation: {', '.join(isolation.effective)}{missing}; memory limit by "
         f"{isolation.memory.enforcer}; network {isolation.network}; "
-        f"environment: {environment.kind}, Python {environment.python_version}",
+        f"environment: {environment.kind}, Python {environment.python_version}; "
+        f"stack: {result.stack}",
         style="dim",
     )
 

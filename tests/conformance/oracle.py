@@ -143,7 +143,7 @@ def pytorch(directory: str) -> tuple[Any, Any]:
     """Make PyTorch's transformer, behind the layer that TorchServe's was made from."""
     from sagemaker_pytorch_serving_container.handler_service import HandlerService
 
-    return of_transformer(HandlerService()._service._transformer, directory)
+    return of_transformer(HandlerService()._service, directory)
 
 
 if __name__ == "__main__":

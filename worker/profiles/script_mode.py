@@ -127,6 +127,8 @@ def media_type(given: Any) -> str:
     """Give the Content-Type for a mimetype: JSON for none, text with its charset."""
     if given is None:
         return base.JSON
+    if not isinstance(given, str):
+        raise Unsendable("the content type is %r, not a str" % (given,))
     if "\n" in given or "\r" in given:
         raise Unsendable("a header has no line break")
     if given.startswith("text/") or given in WITH_CHARSET or given.endswith("+xml"):
