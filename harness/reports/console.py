@@ -146,10 +146,12 @@ def _seen(response: ResponseSummary) -> str:
     if response.body_encoding == "base64":
         shown = f"{len(body) * 3 // 4} bytes"
     else:
-        shown = shortened(" ".join(body.split()), 100) if body else "no body"
-    return (
-        f"a client sees: {response.status}, {response.content_type or 'no content type'}: {shown}"
-    )
+        # The traceback that follows is the one above: its message will do.
+        message, traceback, _ = body.partition("\nTraceback (most recent call last)")
+        shown = shortened(" ".join(message.split()), 100) + (" ..." if traceback else "")
+        shown = shown or "no body"
+    kind = response.content_type or "no content type"
+    return f"a client sees: {response.status}, {kind}: {shown}"
 
 
 def _failure(row: FunctionTestResult, client: list[str]) -> RenderableType:
@@ -232,8 +234,8 @@ def _in_force(result: InferenceTestResult) -> Text:
     return Text(
         f"\nisolation: {', '.join(isolation.effective)}{missing}; memory limit by "
         f"{isolation.memory.enforcer}; network {isolation.network}; "
-        f"environment: {environment.kind}, Python {environment.python_version}; "
-        f"stack: {result.stack}",
+        f"environment: {environment.kind}, Python {environment.python_version}"
+        + ("" if result.stack == "toolkit" else f"; stack: {result.stack}"),
         style="dim",
     )
 

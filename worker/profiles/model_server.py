@@ -53,6 +53,7 @@ def carry(
     try:
         status, content_type = _head(context)
         body = _body(value, encode)
+        _check_frame(context)
     except TypeError:
         return error(503, UNSUPPORTED)
     except Unsendable as why:
@@ -93,10 +94,7 @@ def error(status: int, message: str) -> Reply:
 
 
 def _head(context: Context) -> tuple[int, str | None]:
-    """Give status and content type, or raise Unsendable for what no frame can hold.
-
-    The frame counts characters where it sends UTF-8, so what is not ASCII shifts all after it.
-    """
+    """Give status and content type, or raise Unsendable for what cannot be put into a frame."""
     status, phrase = context.get_response_status(0)
     headers = context.get_response_headers(0)
     for name, text in headers.items():
@@ -108,11 +106,19 @@ def _head(context: Context) -> tuple[int, str | None]:
         raise Unsendable("the status is %r, not an int of three digits" % (status,))
     if phrase is not None and not isinstance(phrase, str):
         raise Unsendable("the status phrase is %r, not a str" % (phrase,))
-    content_type = headers.get("content-type")
+    return int(status), headers.get("content-type") or None
+
+
+def _check_frame(context: Context) -> None:
+    """Raise Unsendable for a frame that is made, and then cannot be read.
+
+    It counts characters where it sends UTF-8, so what is not ASCII shifts all that comes after.
+    """
+    phrase = context.get_response_status(0)[1]
+    content_type = context.get_response_content_type(0)
     for what, text in (("message of the exception", phrase), ("content type", content_type)):
         if text is not None and not text.isascii():
             raise Unsendable("the %s is not ASCII" % what)
-    return int(status), content_type or None
 
 
 def _body(value: Any, encode: Callable[[Any], bytes | None]) -> bytes:
