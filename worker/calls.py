@@ -1,4 +1,4 @@
-"""Execute one request of the tester: load the handler, call a function, forget values."""
+"""Execute one request of the tester: load a handler or a script, run it, forget values."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from . import (
     parameters,
     profiles,
     replies,
+    script,
     seccomp,
     stacks,
     usage,
     values,
 )
-from .protocol import Loaded, Raised, Refused, Response, Returned
+from .protocol import MAX_MESSAGE_CHARS, Loaded, Raised, Refused, Response, Returned
 from .streams import flush
 
 TYPE_CHECKING = False
@@ -26,8 +27,12 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
 
+class Unenclosed(Exception):
+    """A layer of isolation could not be had; its text is for the user."""
+
+
 class Worker:
-    """The handler of this process and the values its calls returned."""
+    """The handler or script of this process, and the values its calls returned."""
 
     def __init__(self) -> None:
         self._kept: dict[str, Any] = {}
@@ -35,6 +40,7 @@ class Worker:
         self._profile: Any = None
         self._context: Any = None
         self._headers: tuple[Any, ...] = ()
+        self._script: Any = None
         self._watch: Any = None
         self._model_dir = ""
         self._handler_roots: list[str] = []
@@ -51,11 +57,18 @@ class Worker:
             for name in request["ids"]:
                 self._kept.pop(name, None)
             return None
-        answer = self._load if request["type"] == "load" else self._call
         try:
-            return answer(request)
+            return self._carry_out(request)
         finally:
             self._flush()
+
+    def _carry_out(self, request: dict[str, Any]) -> object:
+        kind = request["type"]
+        if kind == "load":
+            return self._load(request)
+        if kind == "load_script":
+            return self._load_script(request)
+        return self._run_script(request) if kind == "run_script" else self._call(request)
 
     def _load(self, request: dict[str, Any]) -> object:
         self._model_dir = request["model_dir"]
@@ -63,24 +76,10 @@ class Worker:
         self._max_response_bytes = request["max_response_bytes"]
         # Before any code of the handler's, and before its own modules could be found instead.
         self._stack = profiles.profile(request["stack"])
-        if request.get("stack_file"):
-            stacks.write_on_signal(request["stack_file"])
-        fence, version = request.get("fence"), None
-        if fence is not None:
-            try:
-                version = landlock.restrict(fence["writable"], fence["deny_tcp"])
-            except landlock.Unavailable as refusal:
-                return Refused(id=request["id"], reason="Landlock: %s" % refusal)
-        if request.get("seccomp"):
-            try:
-                seccomp.restrict(request["seccomp"])
-            except seccomp.Unavailable as refusal:
-                return Refused(id=request["id"], reason="seccomp: %s" % refusal)
-        self._watch = attempts.Watch(
-            request["handler_roots"],
-            count_unrouted=request.get("count_unrouted", False),
-            no_sockets=bool(request.get("seccomp")),
-        )
+        try:
+            version = self._enclose(request)
+        except Unenclosed as refusal:
+            return Refused(id=request["id"], reason=str(refusal))
         if request.get("cloudpickle_dir"):
             sys.meta_path.append(parameters.CloudpickleFinder(request["cloudpickle_dir"]))
 
@@ -102,6 +101,70 @@ class Worker:
             landlock=version,
             attempts=self._watch.collect(),
         )
+
+    def _load_script(self, request: dict[str, Any]) -> object:
+        self._script = script.Script(request["path"], request["mode"])
+        self._handler_roots = [self._script.folder]
+        try:
+            version = self._enclose(request)
+        except Unenclosed as refusal:
+            return Refused(id=request["id"], reason=str(refusal))
+
+        def work() -> Any:
+            self._script.load(request["directory"], request.get("python_path"))
+            return self._script.describe()
+
+        functions, elapsed, error = self._measure(work)
+        if error is not None:
+            return self._raised(request, error, elapsed)
+        return Loaded(
+            id=request["id"],
+            file=failures.clean(request["path"], MAX_MESSAGE_CHARS),
+            functions=functions,
+            elapsed_s=elapsed,
+            peak_memory_bytes=usage.peak_bytes(),
+            landlock=version,
+            attempts=self._watch.collect(),
+        )
+
+    def _run_script(self, request: dict[str, Any]) -> object:
+        misfit = self._script.misfit()
+        if misfit is not None:
+            return Refused(id=request["id"], reason=misfit)
+        value, elapsed, error = self._measure(lambda: self._script.run(request))
+        if error is not None:
+            return self._raised(request, error, elapsed)
+        return Returned(
+            id=request["id"],
+            value=values.describe(value),
+            elapsed_s=elapsed,
+            peak_memory_bytes=usage.peak_bytes(),
+            threads=usage.threads(),
+            descriptors=usage.descriptors(),
+            attempts=self._watch.collect(),
+        )
+
+    def _enclose(self, request: dict[str, Any]) -> int | None:
+        """Put up what holds this process in; give the ABI of Landlock. Raise Unenclosed."""
+        if request.get("stack_file"):
+            stacks.write_on_signal(request["stack_file"])
+        fence, version = request.get("fence"), None
+        if fence is not None:
+            try:
+                version = landlock.restrict(fence["writable"], fence["deny_tcp"])
+            except landlock.Unavailable as refusal:
+                raise Unenclosed("Landlock: %s" % refusal) from None
+        if request.get("seccomp"):
+            try:
+                seccomp.restrict(request["seccomp"])
+            except seccomp.Unavailable as refusal:
+                raise Unenclosed("seccomp: %s" % refusal) from None
+        self._watch = attempts.Watch(
+            self._handler_roots,
+            count_unrouted=request.get("count_unrouted", False),
+            no_sockets=bool(request.get("seccomp")),
+        )
+        return version
 
     def _call(self, request: dict[str, Any]) -> object:
         name, function = request["id"], request["function"]
@@ -160,14 +223,17 @@ class Worker:
         return value, time.perf_counter() - start, None
 
     def _raised(self, request: dict[str, Any], error: BaseException, elapsed: float) -> Raised:
-        loading = request["type"] == "load" or request["function"] == "model_fn"
-        response, _ = self._sent(lambda: self._refusal(error, loading))
+        response = None
+        if self._script is None:
+            loading = request["type"] == "load" or request["function"] == "model_fn"
+            response, _ = self._sent(lambda: self._refusal(error, loading))
         self._headers = ()  # the request is over
         return Raised(
             id=request["id"],
             failure=failures.describe(error, self._handler_roots),
             elapsed_s=elapsed,
             fatal=not failures.is_ordinary(error),
+            exit_code=script.exit_code(error) if self._script else None,
             peak_memory_bytes=usage.peak_bytes(),
             attempts=self._watch.collect() if self._watch else None,
             response=response,

@@ -57,7 +57,7 @@ def file_of(module: Any) -> str | None:
 def describe(functions: dict[str, Any]) -> list[Function]:
     """Say which functions are the handler's own, and what their parameters are called."""
     return [
-        Function(name=name, defined=bool(own), parameters=_parameters(own) if own else None)
+        Function(name=name, defined=bool(own), parameters=parameters_of(own) if own else None)
         for name, own in functions.items()
     ]
 
@@ -76,7 +76,8 @@ def _forget_shadowed_modules(roots: list[str]) -> None:
                 sys.modules.pop(name, None)
 
 
-def _parameters(function: Any) -> list[str] | None:
+def parameters_of(function: Any) -> list[str] | None:
+    """Name the parameters of a function; None where they cannot be had."""
     try:
         names = list(inspect.signature(function).parameters)
     except Exception:  # a builtin, or an object that answers as it likes

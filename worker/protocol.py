@@ -209,6 +209,41 @@ class Call(Strict):
 
 
 @dataclass(frozen=True)
+class LoadScript(Strict):
+    """Make ready to run a script: import it, or only look for it when it is run as a program.
+
+    Answered by Loaded, Raised or Refused.
+    """
+
+    id: str
+    path: str
+    mode: Literal["main", "program"]
+    directory: str
+    python_path: str | None = None
+    fence: Fence | None = None
+    seccomp: str | None = None
+    stack_file: str | None = None
+    count_unrouted: bool = False
+    type: Literal["load_script"] = "load_script"
+
+
+@dataclass(frozen=True)
+class RunScript(Strict):
+    """Call main of the script that was loaded, or run it as a program with `argv`.
+
+    Answered by Returned, Raised or Refused.
+    """
+
+    id: str
+    input_paths: dict[str, str]
+    output_paths: dict[str, str]
+    environ_vars: dict[str, str]
+    job_args: object = None
+    argv: list[str] = field(default_factory=list)
+    type: Literal["run_script"] = "run_script"
+
+
+@dataclass(frozen=True)
 class Release(Strict):
     """Forget the values that these calls returned. Not answered."""
 
@@ -262,12 +297,16 @@ class Returned(Strict):
 
 @dataclass(frozen=True)
 class Raised(Strict):
-    """The import or the function raised. After a fatal one the worker answers nothing more."""
+    """The import or the function raised. After a fatal one the worker answers nothing more.
+
+    exit_code: what a program that raises this SystemExit leaves with.
+    """
 
     id: str
     failure: Failure
     elapsed_s: Seconds
     fatal: bool = False
+    exit_code: Count | None = None
     peak_memory_bytes: Count | None = None
     response: Response | None = None
     attempts: list[Attempt] | None = None
@@ -366,7 +405,7 @@ class Ended(Strict):
     type: Literal["ended"] = "ended"
 
 
-REQUESTS = (Load, Call, Release)
+REQUESTS = (Load, Call, LoadScript, RunScript, Release)
 ORDERS = (Start, Kill, Dump)
 REPLIES = (Ready, Loaded, Returned, Raised, Refused)
 REPORTS = (Started, NotStarted, Sample, Ended)

@@ -26,7 +26,7 @@ from harness.results import (
 )
 from harness.runtime import isolation
 from harness.runtime.evidence import Answer, Ending
-from harness.runtime.launch import Launcher
+from harness.runtime.launch import HandlerLauncher
 from harness.runtime.session import Session
 from harness.specs import InferenceHandlerSpec
 
@@ -46,7 +46,7 @@ class LiveHandler:
         self,
         spec: InferenceHandlerSpec,
         package: Package,
-        launcher: Launcher,
+        launcher: HandlerLauncher,
         on_row: Listener | None = None,
     ) -> None:
         self.spec = spec
@@ -424,7 +424,7 @@ def opened(
     Raises PackageError or SpecError before any code of the handler ran.
     """
     package = open_package(spec, run)
-    handler = LiveHandler(spec, package, Launcher(spec, package, run.path), on_row)
+    handler = LiveHandler(spec, package, HandlerLauncher(spec, package, run.path), on_row)
     try:
         yield handler
     finally:

@@ -9,6 +9,7 @@ from harness import serving
 from harness.artifacts.package import Package
 from harness.errors import HandlerEnvironmentError
 from harness.results import EnvironmentSummary
+from harness.runtime.guest import Asked, Guest
 from harness.specs import InferenceHandlerSpec
 
 # What a worker gets of the tester's own variables; nothing else of them is visible to a handler.
@@ -31,7 +32,7 @@ class Interpreter:
         )
 
 
-def find_interpreter(spec: InferenceHandlerSpec) -> Interpreter:
+def find_interpreter(spec: Asked) -> Interpreter:
     """Find the interpreter that the spec's environment names.
 
     Raises HandlerEnvironmentError when there is no such file or it cannot be executed.
@@ -51,11 +52,8 @@ def find_interpreter(spec: InferenceHandlerSpec) -> Interpreter:
     return Interpreter("python", os.path.abspath(path))
 
 
-def variables(
-    spec: InferenceHandlerSpec, interpreter: Interpreter, home: Path, package: Package
-) -> dict[str, str]:
-    """Give a worker's environment variables: an allowlist, private directories, those that the SDK
-    and the stack's container set, the spec's own.
+def variables(guest: Guest, interpreter: Interpreter, home: Path) -> dict[str, str]:
+    """Give a worker's environment variables: an allowlist, private directories, the guest's own.
 
     PYTHONPATH is held back: the worker applies it after its own start, so that nothing on it can
     stand in for the worker's modules.
@@ -66,17 +64,24 @@ def variables(
     given["LANG"] = "C.UTF-8"
     given["HOME"] = str(home / "home")
     given["TMPDIR"] = str(home / "tmp")
-    given["SAGEMAKER_PROGRAM"] = f"{package.module}.py"
-    given["SAGEMAKER_SUBMIT_DIRECTORY"] = str(package.code_dir)
-    given["SAGEMAKER_CONTAINER_LOG_LEVEL"] = "20"
-    given["SAGEMAKER_REGION"] = REGION
+    given.update(guest.variables)
+    given.update(guest.asked.environ_vars)
+    given.pop("PYTHONPATH", None)
+    return given
+
+
+def of_container(spec: InferenceHandlerSpec, package: Package) -> dict[str, str]:
+    """Give the variables that the SDK and the stack's container set for a handler."""
+    given = {
+        "SAGEMAKER_PROGRAM": f"{package.module}.py",
+        "SAGEMAKER_SUBMIT_DIRECTORY": str(package.code_dir),
+        "SAGEMAKER_CONTAINER_LOG_LEVEL": "20",
+        "SAGEMAKER_REGION": REGION,
+    }
     stack = serving.of(spec)
     if stack.server is None:
         given["SM_MODEL_DIR"] = str(package.model_dir)
-    given.update(stack.variables)
-    given.update(spec.environ_vars)
-    given.pop("PYTHONPATH", None)
-    return given
+    return {**given, **stack.variables}
 
 
 def private_directories(home: Path) -> None:

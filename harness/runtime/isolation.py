@@ -1,14 +1,14 @@
 """What holds a worker in: the layers that are in force, told as they are."""
 
 from harness.results import IsolationSummary, MemoryWatch, MissingLayer
+from harness.runtime.guest import Asked
 from harness.runtime.layers import Plan
-from harness.specs import InferenceHandlerSpec
 
 WATCH_INTERVAL_MS = 10.0
 TCP_FROM_ABI = 4
 
 
-def in_force(spec: InferenceHandlerSpec, plan: Plan, *, subreaper: bool) -> IsolationSummary:
+def in_force(spec: Asked, plan: Plan, *, subreaper: bool) -> IsolationSummary:
     """Describe the isolation of a run, and nothing that is not there."""
     return IsolationSummary(
         requested=plan.requested,
@@ -21,7 +21,7 @@ def in_force(spec: InferenceHandlerSpec, plan: Plan, *, subreaper: bool) -> Isol
     )
 
 
-def _memory(spec: InferenceHandlerSpec, plan: Plan) -> MemoryWatch:
+def _memory(spec: Asked, plan: Plan) -> MemoryWatch:
     if spec.effective_limits.memory_limit_mb is None:
         return MemoryWatch(enforcer="none", metric="pss")
     if plan.has("cgroup"):
@@ -29,7 +29,7 @@ def _memory(spec: InferenceHandlerSpec, plan: Plan) -> MemoryWatch:
     return MemoryWatch(enforcer="watchdog", metric="pss", interval_ms=WATCH_INTERVAL_MS)
 
 
-def _network(spec: InferenceHandlerSpec, plan: Plan) -> str:
+def _network(spec: Asked, plan: Plan) -> str:
     if spec.network is True:
         return "allowed"
     if plan.has("bwrap"):

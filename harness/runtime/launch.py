@@ -1,9 +1,10 @@
-"""From a spec and its unpacked package to a running worker."""
+"""From what is to be started to a running worker: a handler here, a script in script_launch.py."""
 
 import os
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import cloudpickle
 
@@ -13,6 +14,7 @@ from harness.artifacts.package import Package
 from harness.errors import HandlerEnvironmentError
 from harness.runtime import bubblewrap, cgroups, environment, layers, seccomp
 from harness.runtime.evidence import Answer
+from harness.runtime.guest import Guest
 from harness.runtime.process import CHILD, WorkerProcess
 from harness.runtime.session import Session
 from harness.runtime.stacks import StackFile
@@ -26,21 +28,20 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/shm", "/proc
 
 
 class Launcher:
-    """Starts workers for one handler, each with directories of its own below the run directory."""
+    """Starts workers for one guest, each with directories of its own below the run directory."""
 
-    def __init__(self, spec: InferenceHandlerSpec, package: Package, folder: Path) -> None:
+    def __init__(self, guest: Guest, folder: Path) -> None:
         """Raise HandlerEnvironmentError or IsolationUnavailableError for what cannot be had."""
-        self._spec = spec
-        self._package = package
+        self._guest = guest
         self._folder = folder
         self._numbers = count(1)
         self._home = folder
-        self.plan = layers.plan(spec)
-        self.interpreter = environment.find_interpreter(spec)
+        self.plan = layers.plan(guest.asked)
+        self.interpreter = environment.find_interpreter(guest.asked)
 
     def start(self) -> Session:
         """Start a worker and wait for its first line. Raises HandlerEnvironmentError."""
-        limits = self._spec.effective_limits
+        limits = self._guest.asked.effective_limits
         self._home = self._folder / f"worker-{next(self._numbers)}"
         environment.private_directories(self._home)
         with ExitStack() as undo:
@@ -76,11 +77,11 @@ class Launcher:
             )
 
     def _order(self) -> protocol.Start:
-        limits = self._spec.effective_limits
+        limits = self._guest.asked.effective_limits
         return protocol.Start(
             argv=[self.interpreter.executable, "-s", "-S", CHILD, "serve"],
-            environ=environment.variables(self._spec, self.interpreter, self._home, self._package),
-            directory=str(self._package.model_dir),
+            environ=environment.variables(self._guest, self.interpreter, self._home),
+            directory=str(self._guest.directory),
             memory_bytes=limits.memory_limit_mb and int(limits.memory_limit_mb * MIB),
             max_processes=limits.max_processes,
             max_file_bytes=limits.max_file_bytes,
@@ -89,7 +90,7 @@ class Launcher:
     def _group(self) -> cgroups.Group | None:
         if not self.plan.has("cgroup"):
             return None
-        limits = self._spec.effective_limits
+        limits = self._guest.asked.effective_limits
         memory = limits.memory_limit_mb and int(limits.memory_limit_mb * MIB)
         return cgroups.Group(
             cgroups.find(), memory_bytes=memory or None, max_processes=limits.max_processes
@@ -98,7 +99,7 @@ class Launcher:
     def _prefix(self) -> list[str]:
         if not self.plan.has("bwrap"):
             return []
-        limits = self._spec.effective_limits
+        limits = self._guest.asked.effective_limits
         shm = limits.memory_limit_mb and int(limits.memory_limit_mb * MIB)
         # Not the TMPDIR: in it the way to the run directory is made, when that lies in /tmp.
         private = self._home / "sandbox-tmp"
@@ -109,20 +110,71 @@ class Launcher:
             private=str(private),
         )
         return bubblewrap.prefix(
-            view, network=self._spec.network is True, shm_bytes=shm or bubblewrap.SHM_BYTES
+            view, network=self._guest.asked.network is True, shm_bytes=shm or bubblewrap.SHM_BYTES
         )
 
     def _writable(self) -> list[str]:
-        """List what a worker may write: the run directory, or only its own part of it."""
-        if self._spec.model_dir_writable:
-            return [str(self._folder)]
-        return [str(self._home / name) for name in environment.PRIVATE]
+        """List what a worker may write: what it was given, and its private directories."""
+        given = [str(path) for path in self._guest.writable]
+        return given + [str(self._home / name) for name in environment.PRIVATE]
 
     def _readable(self) -> list[str]:
         """List what a worker must be able to read, wherever it lies."""
-        paths = [str(path) for path in self._package.sys_path]
-        paths += [str(self._package.model_dir), os.path.dirname(CHILD), CLOUDPICKLE]
+        paths = [str(path) for path in (*self._guest.readable, self._guest.directory)]
+        paths += [os.path.dirname(CHILD), CLOUDPICKLE]
         return paths + environment.installation(self.interpreter)
+
+    def _enclosure(self) -> dict[str, Any]:
+        """Give the fields of a first request that hold the worker in before it does anything."""
+        return {
+            "python_path": self._guest.asked.environ_vars.get("PYTHONPATH"),
+            "fence": self._fence(),
+            "seccomp": seccomp.program() if self.plan.has("seccomp") else None,
+            "stack_file": str(self._home / "own" / "stacks"),
+            "count_unrouted": self.plan.has("bwrap") and self._guest.asked.network is not True,
+        }
+
+    def _fence(self) -> protocol.Fence | None:
+        if not self.plan.has("landlock"):
+            return None
+        private = ["/tmp"] if self.plan.has("bwrap") else []
+        return protocol.Fence(
+            writable=[*self._writable(), *private, *DEVICES],
+            deny_tcp=self._guest.asked.network is False,
+        )
+
+    @property
+    def _startup_seconds(self) -> float:
+        seconds = self._guest.asked.effective_limits.startup_timeout_seconds
+        assert seconds is not None  # effective_limits fills it
+        return seconds
+
+    def _explain(self, answer: Answer) -> str:
+        ending = answer.ending
+        what = ending.detail if ending is not None else "it sent something else than its greeting"
+        log = answer.log
+        words = f"; its last words: {(log.head + log.tail).strip()[-2000:]}" if log else ""
+        return (
+            f"environment: the worker did not start under {self.interpreter.executable}: {what}"
+            f"{words}; check that this is a Python 3.8 or newer"
+        )
+
+
+class HandlerLauncher(Launcher):
+    """Starts workers for one handler, and has them import it."""
+
+    def __init__(self, spec: InferenceHandlerSpec, package: Package, folder: Path) -> None:
+        """Raise HandlerEnvironmentError or IsolationUnavailableError for what cannot be had."""
+        guest = Guest(
+            spec,
+            package.model_dir,
+            readable=package.sys_path,
+            writable=(folder,) if spec.model_dir_writable else (),
+            variables=environment.of_container(spec, package),
+        )
+        super().__init__(guest, folder)
+        self._spec = spec
+        self._package = package
 
     def load(self, session: Session, name: str) -> Answer:
         """Let the worker import the handler, under the startup timeout."""
@@ -136,38 +188,9 @@ class Launcher:
                 handler_roots=[str(self._package.code_dir), str(self._package.model_dir)],
                 stack=self._spec.stack,
                 directory=None if serving.of(self._spec).in_model_dir else str(self._home / "home"),
-                python_path=self._spec.environ_vars.get("PYTHONPATH"),
                 cloudpickle_dir=CLOUDPICKLE,
-                fence=self._fence(),
-                seccomp=seccomp.program() if self.plan.has("seccomp") else None,
-                stack_file=str(self._home / "own" / "stacks"),
-                count_unrouted=self.plan.has("bwrap") and self._spec.network is not True,
-                max_response_bytes=self._spec.effective_limits.max_response_bytes,
+                max_response_bytes=self._guest.asked.effective_limits.max_response_bytes,
+                **self._enclosure(),
             ),
             self._startup_seconds,
-        )
-
-    def _fence(self) -> protocol.Fence | None:
-        if not self.plan.has("landlock"):
-            return None
-        private = ["/tmp"] if self.plan.has("bwrap") else []
-        return protocol.Fence(
-            writable=[*self._writable(), *private, *DEVICES],
-            deny_tcp=self._spec.network is False,
-        )
-
-    @property
-    def _startup_seconds(self) -> float:
-        seconds = self._spec.effective_limits.startup_timeout_seconds
-        assert seconds is not None  # effective_limits fills it
-        return seconds
-
-    def _explain(self, answer: Answer) -> str:
-        ending = answer.ending
-        what = ending.detail if ending is not None else "it sent something else than its greeting"
-        log = answer.log
-        words = f"; its last words: {(log.head + log.tail).strip()[-2000:]}" if log else ""
-        return (
-            f"environment: the worker did not start under {self.interpreter.executable}: {what}"
-            f"{words}; check that this is a Python 3.8 or newer"
         )

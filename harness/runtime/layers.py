@@ -15,8 +15,8 @@ import psutil
 
 from harness.errors import IsolationUnavailableError
 from harness.runtime import bubblewrap, cgroups, seccomp
+from harness.runtime.guest import Asked
 from harness.runtime.process import CHILD
-from harness.specs import InferenceHandlerSpec
 
 WANTED = {
     "process": (),
@@ -59,7 +59,7 @@ class Plan:
         return next((probe.version or "" for probe in self.layers if probe.layer == layer), "")
 
 
-def plan(spec: InferenceHandlerSpec) -> Plan:
+def plan(spec: Asked) -> Plan:
     """Decide the layers for a spec. Raises IsolationUnavailableError for what cannot be had."""
     wanted = WANTED[spec.isolation]
     if spec.isolation == "auto" and spec.network is False and seccomp.installed():

@@ -19,10 +19,13 @@ from harness.runtime.process import WorkerProcess, read_available
 from harness.runtime.stacks import StackFile
 
 Kinds = tuple[str, ...]
+Request = protocol.Load | protocol.Call | protocol.LoadScript | protocol.RunScript
 GREETING: Kinds = ("ready",)
 ANSWERS: dict[str, Kinds] = {
     "load": ("loaded", "raised", "refused"),
     "call": ("returned", "raised", "refused"),
+    "load_script": ("loaded", "raised", "refused"),
+    "run_script": ("returned", "raised", "refused"),
 }
 CLOSED_CHANNEL_GRACE_S = 1.0
 KILL_WAIT_S = 12.0
@@ -92,7 +95,7 @@ class Session:
                 return self._answer("", None, ending, answer.elapsed_s)
         return answer
 
-    def request(self, message: protocol.Load | protocol.Call, timeout_s: float) -> Answer:
+    def request(self, message: Request, timeout_s: float) -> Answer:
         """Send one request and wait for its reply, at most so many seconds.
 
         Raises ValueError when the message has a number that JSON cannot carry.

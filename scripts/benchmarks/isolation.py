@@ -21,7 +21,7 @@ from benchmarks.workers import HANDLER, TIMEOUT_S, launcher, succeed
 from harness import Limits
 from harness.runtime import cgroups, layers
 from harness.runtime.evidence import Answer
-from harness.runtime.launch import Launcher
+from harness.runtime.launch import HandlerLauncher
 from harness.runtime.process import CHILD, WorkerProcess, write_all
 from harness.runtime.session import SECOND_NET_S
 from harness.runtime.wire import encode
@@ -107,7 +107,7 @@ def run(rounds: int) -> list[Spread]:
 # ---------------------------------------------------------------- memory
 
 
-class Counting(Launcher):
+class Counting(HandlerLauncher):
     """Starts workers whose memory a control group counts and does not limit, where there is one."""
 
     def _group(self) -> cgroups.Group | None:
@@ -147,7 +147,7 @@ def overshoots(rounds: int) -> list[Spread]:
     ]
 
 
-def overshoot(launch: Launcher) -> float:
+def overshoot(launch: HandlerLauncher) -> float:
     """Take memory until the worker is ended for it; give the MiB beyond the limit."""
     answer = called(launch, TIMEOUT_S)
     ending = answer.ending
@@ -156,7 +156,7 @@ def overshoot(launch: Launcher) -> float:
     return answer.peak_memory_bytes / MIB - LIMIT_MIB
 
 
-def called(launch: Launcher, timeout_s: float) -> Answer:
+def called(launch: HandlerLauncher, timeout_s: float) -> Answer:
     """Call model_fn of a fresh worker."""
     with launch.start() as session:
         succeed(launch.load(session, "load"))
@@ -185,7 +185,9 @@ def endings(rounds: int) -> list[Spread]:
     ]
 
 
-def ended(launch: Launcher, timeout_s: float, processes: int, *, from_deadline: bool) -> float:
+def ended(
+    launch: HandlerLauncher, timeout_s: float, processes: int, *, from_deadline: bool
+) -> float:
     """Let a tree hang until its deadline; give the ms from that, or from the order, to its end."""
     with instants() as at:
         answer = called(launch, timeout_s)
@@ -253,7 +255,7 @@ def cost(layer: str, own: list[float], base: list[float]) -> Spread:
     return spread(NAME, f"cost at start: {layer}", added, unit="ms", ratio=ratio, target=5)
 
 
-def loaded(launch: Launcher) -> float:
+def loaded(launch: HandlerLauncher) -> float:
     """Time a worker, from the order until it has loaded the handler."""
     begin = time.perf_counter()
     with launch.start() as session:

@@ -20,7 +20,7 @@ from unittest import mock
 from benchmarks.measure import Case, Ratio, ratios
 from benchmarks.workers import TIMEOUT_S, launcher, succeed
 from harness.runtime import process
-from harness.runtime.launch import Launcher
+from harness.runtime.launch import HandlerLauncher
 
 NAME = "start"
 WORDS = """\
@@ -68,14 +68,14 @@ def start_python() -> float:
     return time.perf_counter() - begin
 
 
-def start_worker(launcher: Launcher) -> float:
+def start_worker(launcher: HandlerLauncher) -> float:
     """Time a worker with its supervisor, from the order to the worker's first line."""
     begin = time.perf_counter()
     with launcher.start():
         return time.perf_counter() - begin
 
 
-def load_handler(launcher: Launcher) -> float:
+def load_handler(launcher: HandlerLauncher) -> float:
     """Time the import of the handler in a worker that is ready."""
     with launcher.start() as session:
         begin = time.perf_counter()
@@ -83,7 +83,7 @@ def load_handler(launcher: Launcher) -> float:
         return time.perf_counter() - begin
 
 
-def start_forked(launcher: Launcher, forks: ForkServer) -> float:
+def start_forked(launcher: HandlerLauncher, forks: ForkServer) -> float:
     """Time the same as start_worker, the supervisor forked from a process that waits for it."""
     with forks.in_place_of_popen():
         return start_worker(launcher)

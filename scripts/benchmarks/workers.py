@@ -12,7 +12,7 @@ from harness import InferenceHandlerSpec
 from harness.artifacts.package import open_package
 from harness.artifacts.workspace import RunDirectory
 from harness.runtime.evidence import Answer
-from harness.runtime.launch import Launcher
+from harness.runtime.launch import HandlerLauncher
 from worker import protocol
 
 TIMEOUT_S = 30.0
@@ -24,8 +24,12 @@ def model_fn(model_dir):
 
 @contextmanager
 def launcher(
-    isolation: str, handler: str = HANDLER, *, kind: type[Launcher] = Launcher, **fields: Any
-) -> Iterator[Launcher]:
+    isolation: str,
+    handler: str = HANDLER,
+    *,
+    kind: type[HandlerLauncher] = HandlerLauncher,
+    **fields: Any,
+) -> Iterator[HandlerLauncher]:
     """Give a launcher of workers for a package of one module; it does nothing, if none is given."""
     with tempfile.TemporaryDirectory() as folder, RunDirectory() as run:
         Path(folder, "inference.py").write_text(handler)
