@@ -1,6 +1,6 @@
 """RuntimeTester: the face of handlerproof. Each method is a few lines over `checks`."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
@@ -8,15 +8,22 @@ from typing import Any, TypedDict
 from harness.artifacts import files, payloads
 from harness.artifacts.extraction import Extractions
 from harness.artifacts.workspace import RunDirectory
-from harness.checks import handler_test, validation
+from harness.checks import handler_test, script_test, validation
 from harness.checks.live import LiveHandler, opened
 from harness.checks.seed_views import function_view, pipeline_view
 from harness.checks.sources import Source, own_model_dir, spec_of
 from harness.errors import HarnessError, SpecError
-from harness.pipeline_results import PathMatch
-from harness.pipeline_specs import PipelineTestingSpec
-from harness.pipelines import matching, matching_reports, wiring
+from harness.pipeline_results import (
+    DataCompatibilityResult,
+    NodeTestResult,
+    PathMatch,
+    PipelineTestResult,
+    ScriptTestResult,
+)
+from harness.pipeline_specs import InferencePipelineTestingSpec, PipelineTestingSpec
+from harness.pipelines import compatibility, flow, matching, matching_reports, preflight, wiring
 from harness.pipelines.builder import PipelineTestingSpecBuilder
+from harness.pipelines.seed_views import flow_view
 from harness.results import FunctionTestResult, InferenceTestResult
 from harness.script_spec import DEFAULT_ROOT, ScriptExecutionSpec
 from harness.specs import InferenceHandlerSpec, RuntimeTestingConfiguration
@@ -46,7 +53,7 @@ class RuntimeTester:
         self.configuration = _configuration(config_or_workspace_dir, options)
         folder = self.configuration.workspace_dir
         self.workspace_dir = None if folder is None else Path(folder)
-        self.builder = PipelineTestingSpecBuilder(self.workspace_dir or DEFAULT_ROOT)
+        self.builder = PipelineTestingSpecBuilder(self._root())
         self._extractions = Extractions(self.workspace_dir)
 
     def __enter__(self) -> "RuntimeTester":
@@ -133,6 +140,82 @@ class RuntimeTester:
         with RunDirectory(self._workspace()) as run, opened(spec_of(handler, run), run) as live:
             yield live
 
+    # ------------------------------------------------------------ scripts and pipelines
+
+    def test_script_with_spec(
+        self, script_spec: ScriptExecutionSpec, main_params: Mapping[str, Any] | None = None
+    ) -> ScriptTestResult:
+        """Run a script once in a worker, with the parameters of main; its spec's by default.
+
+        Whatever the script does is in the result. Raises PipelineError for a script or an input
+        that is not there, HandlerEnvironmentError when no worker can be started.
+        """
+        file = self._script_file(script_spec)
+        return script_test.test(script_spec, file, main_params or {}, self._workspace())
+
+    def test_data_compatibility_with_specs(
+        self, spec_a: ScriptExecutionSpec, spec_b: ScriptExecutionSpec
+    ) -> DataCompatibilityResult:
+        """Run one script, and then the other on what it wrote. Raises as the above."""
+        return compatibility.of_scripts(
+            spec_a, spec_b, self._workspace(), self._root(), **self._matching()
+        )
+
+    def test_script_to_inference_compatibility(
+        self, script_spec: ScriptExecutionSpec, handler_spec: InferenceHandlerSpec
+    ) -> dict[str, Any]:
+        """Run a script; send what it wrote to a handler's input_fn and predict_fn.
+
+        Keys: compatible; content_type, output_file, file_format and sent, or error, details and
+        adapter; passed_over, result. Raises PipelineError as the above.
+        """
+        self._need_inference_testing()
+        return compatibility.of_script_and_handler(
+            script_spec, self._script_file(script_spec), handler_spec, self._workspace()
+        )
+
+    def test_pipeline(
+        self,
+        pipeline_spec: PipelineTestingSpec,
+        *,
+        resume: bool = False,
+        nodes: Collection[str] | None = None,
+        on_node: Callable[[NodeTestResult], None] | None = None,
+    ) -> PipelineTestResult:
+        """Run a pipeline once, each node in a worker of its own, with what those before it gave.
+
+        With `resume`, nodes that passed before and have not changed are not run again. `nodes` are
+        those to run, None all. Raises PipelineError for what can be seen to be wrong before
+        anything runs.
+        """
+        if isinstance(pipeline_spec, InferencePipelineTestingSpec):
+            self._need_inference_testing()
+        return flow.run(
+            pipeline_spec,
+            self._workspace(),
+            resume=resume,
+            nodes=nodes,
+            on_node=on_node,
+            **self._matching(),
+        )
+
+    def test_pipeline_flow_with_spec(self, pipeline_spec: PipelineTestingSpec) -> dict[str, Any]:
+        """Run a pipeline as `test_pipeline` does; give the result as a dictionary.
+
+        Keys: pipeline_success, script_results, inference_results, data_flow_results,
+        execution_order, errors, result.
+        """
+        return flow_view(self.test_pipeline(pipeline_spec))
+
+    def test_pipeline_with_inference(
+        self,
+        pipeline_spec: PipelineTestingSpec,
+        inference_handlers: Mapping[str, InferenceHandlerSpec] | None = None,
+    ) -> dict[str, Any]:
+        """Run a pipeline in which handlers stand at some nodes; as the above otherwise."""
+        whole = InferencePipelineTestingSpec.of(pipeline_spec, inference_handlers)
+        return self.test_pipeline_flow_with_spec(whole)
+
     # ------------------------------------------------------------ logical names
 
     def get_path_matches(
@@ -203,6 +286,12 @@ class RuntimeTester:
             "semantic": self.configuration.enable_logical_matching,
             "threshold": self.configuration.semantic_threshold,
         }
+
+    def _root(self) -> Path:
+        return self.workspace_dir or Path(DEFAULT_ROOT)
+
+    def _script_file(self, script_spec: ScriptExecutionSpec) -> Path:
+        return preflight.script_file(script_spec, self._root()).absolute()
 
     def _workspace(self) -> Path | None:
         """Give the workspace directory, made when it is not there."""

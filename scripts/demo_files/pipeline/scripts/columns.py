@@ -1,0 +1,3 @@
+"""What the model is made of."""
+
+FEATURES = ["tenure_months", "monthly_charge", "support_calls"]
