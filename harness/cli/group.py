@@ -10,6 +10,7 @@ from harness.cli.doctor import doctor
 from harness.cli.explain import explain
 from harness.cli.generate import generate
 from harness.cli.lint import lint
+from harness.cli.pipeline import pipeline
 from harness.cli.run import run
 from harness.errors import (
     HandlerEnvironmentError,
@@ -47,12 +48,14 @@ class _Command(click.Group):
 def main() -> None:
     """Test SageMaker inference handlers offline, each in a sandboxed worker process.
 
-    Exit codes: 0 all passed, 1 a handler failed, 2 usage or a spec that makes no sense, 3 an error
-    of handlerproof itself, 4 the environment or isolation could not be had, 130 interrupted.
+    Exit codes: 0 all passed, 1 a handler or a node failed, 2 usage or a spec that makes no sense,
+    3 an error of handlerproof itself, 4 the environment or isolation could not be had, 5 nothing to
+    test, 130 interrupted.
     """
 
 
 main.add_command(run)
+main.add_command(pipeline)
 main.add_command(doctor)
 main.add_command(explain)
 main.add_command(generate)

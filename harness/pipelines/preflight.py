@@ -12,6 +12,7 @@ from harness.errors import PipelineError
 from harness.pipeline_specs import InferencePipelineTestingSpec, PipelineTestingSpec
 from harness.pipelines.wiring import PACKAGE, PAYLOADS, Wiring
 from harness.script_spec import ScriptExecutionSpec
+from harness.spec_model import unknown_name
 
 MAIN_PARAMETERS: Final = ("input_paths", "output_paths", "environ_vars", "job_args")
 
@@ -22,7 +23,12 @@ def check(spec: PipelineTestingSpec, wiring: Wiring, nodes: Collection[str] | No
     Raises: PipelineError, with a sentence for each problem.
     """
     chosen = [node for node in spec.dag.nodes if nodes is None or node in nodes]
-    problems = [*_without_spec(spec, chosen), *_written_twice(spec, chosen)]
+    problems = [
+        f"the dag has no such node: {unknown_name(name, spec.dag.nodes)}"
+        for name in nodes or ()
+        if name not in spec.dag.nodes
+    ]
+    problems += [*_without_spec(spec, chosen), *_written_twice(spec, chosen)]
     for node in chosen:
         if spec.kind_of(node) == "script":
             problems += _of_script(spec, node, wiring)

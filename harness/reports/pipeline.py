@@ -38,15 +38,12 @@ def render(result: PipelineTestResult) -> RenderableType:
 
 
 def _edges(edges: list[DataCompatibilityResult]) -> Table:
-    table = Table(title=Text("edges"), title_justify="left")
-    for heading in ("from", "to", "outcome", "what goes over it"):
-        table.add_column(heading)
+    table = Table.grid(padding=(0, 2))
     for edge in edges:
         table.add_row(
-            Text(harmless(edge.script_a)),
-            Text(harmless(edge.script_b)),
+            Text(harmless(f"{edge.script_a} -> {edge.script_b}")),
             Text(edge.outcome.value, style=outcome_style(edge.outcome)),
-            Text(harmless(_carried(edge))),
+            Text(harmless(_carried(edge)), style="dim"),
         )
     return table
 

@@ -142,6 +142,13 @@ def test_only_the_chosen_nodes_are_looked_at(tmp_path: Path) -> None:
     assert check(spec, ["load", "train"]).startswith("train: there is no script")
 
 
+def test_a_chosen_node_that_is_not_there(tmp_path: Path) -> None:
+    message = check(pipeline(tmp_path), ["trian"])
+    assert message.startswith(
+        "the dag has no such node: unknown name 'trian', did you mean 'train'"
+    )
+
+
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     spec = pipeline(tmp_path, inference_handlers={})
     (tmp_path / "scripts" / "train.py").write_text("print('hello')\n")
