@@ -23,7 +23,7 @@ from harness.pipelines import adapters, requests
 from harness.pipelines.nodes import Done, HandlerRun, ScriptRun, Sent, Setting
 from harness.pipelines.tables import Parcel
 from harness.pipelines.wiring import PACKAGE, PAYLOADS
-from harness.results import InferenceTestResult, Outcome, not_asked
+from harness.results import FunctionTestResult, InferenceTestResult, Outcome, not_asked
 from harness.runtime.script_launch import Parameters
 from harness.script_spec import ScriptExecutionSpec
 
@@ -329,11 +329,17 @@ def _request_issues(run: HandlerRun, sent: Sent) -> Iterator[str]:
     if result is None:
         yield f"{run.row.node} was not tested: {run.row.error_message}"
         return
+    for row in _rows_of(result, sent):
+        if not row.success and row.outcome is not Outcome.skipped:
+            yield f"{row.function_name} on {row.sample_name!r}: {row.error_message}"
+    if not result.model_fn_result.success:
+        yield f"model_fn: {result.model_fn_result.error_message}"
+
+
+def _rows_of(result: InferenceTestResult, sent: Sent) -> list[FunctionTestResult]:
     names = {sample.sample_name for sample in sent.samples}
-    for row in (*result.input_fn_results, *result.predict_fn_results):
-        if row.sample_name in names and not row.success and row.asked:
-            said = row.error_message or row.skip_reason
-            yield f"{row.function_name} on {row.sample_name!r}: {said}"
+    rows = (*result.input_fn_results, *result.predict_fn_results)
+    return [row for row in rows if row.sample_name in names]
 
 
 def _adapter_for_handler(
@@ -341,10 +347,9 @@ def _adapter_for_handler(
 ) -> AdapterProposal | None:
     result = run.row.handler
     assert result is not None
-    rows = (*result.input_fn_results, *result.predict_fn_results)
-    bad = {row.sample_name: row.outcome for row in rows if not row.success and row.asked}
+    bad = {row.sample_name for row in _rows_of(result, sent) if row.outcome in REFUSED}
     pairs = zip(sent.samples, sent.found.candidates, strict=False)
-    refused = [pair for pair in pairs if bad.get(pair[0].sample_name) in REFUSED]
+    refused = [pair for pair in pairs if pair[0].sample_name in bad]
     if not result.model_fn_result.success or not refused:
         return None
     sample, candidate = refused[0]

@@ -90,64 +90,63 @@ def _of_data(parcel: Parcel, error: str, *, to_send: bool) -> Iterator[Parcel]:
 
 
 def _of_table(parcel: Parcel, error: str, *, to_send: bool) -> Iterator[Parcel]:
+    """Give the changes to a table; of two as small, the one that loses less comes first."""
     delimiter = DELIMITERS[parcel.format]
     text = parcel.body.decode("utf-8-sig")
     rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
     if not rows:
         return
     header = has_header(rows[:50])
-    if header:
-        yield parcel.changed("drop_header", "drop the header", body=_written(rows[1:], delimiter))
-    for place in _droppable(rows[0], header=header):
-        name = repr(rows[0][place]) if header else str(place + 1)
-        left = [row[:place] + row[place + 1 :] for row in rows]
-        yield parcel.changed(
-            "drop_column", f"drop the column {name}", body=_written(left, delimiter)
-        )
-    if header:
-        for old, new in _renamings(rows[0], error):
-            first = [new if cell == old else cell for cell in rows[0]]
-            yield parcel.changed(
-                "rename_column",
-                f"rename the column {old!r} to {new!r}",
-                body=_written([first, *rows[1:]], delimiter),
-            )
-    if len(rows) > 1 + header:
-        yield parcel.changed(
-            "one_record",
-            "one record instead of all",
-            body=_written(rows[: 1 + header], delimiter),
-        )
-    yield from _cleaned(parcel, rows, delimiter)
+
+    def changed(change: Change, detail: str, new: list[list[str]]) -> Parcel:
+        return parcel.changed(change, detail, body=_written(new, delimiter))
+
+    yield from (changed("other", *parted) for parted in _parted(rows, delimiter))
+    for old, new in _renamings(rows[0], error) if header else ():
+        first = [new if cell == old else cell for cell in rows[0]]
+        detail = f"rename the column {old!r} to {new!r}"
+        yield changed("rename_column", detail, [first, *rows[1:]])
+    named, others = _droppable(rows[0], header=header)
+    for place in named:
+        yield changed("drop_column", *_without(rows, place, header=header))
+    if header and len(rows) > 1:
+        yield changed("drop_header", "drop the header", rows[1:])
+    for place in others:
+        yield changed("drop_column", *_without(rows, place, header=header))
+    whole = [row for row in rows if all(cell.strip() for cell in row)]
+    if header < len(whole) < len(rows):
+        yield changed("other", "drop the rows with empty cells", whole)
     if to_send and header:
         records = [dict(zip(rows[0], map(_number, row), strict=False)) for row in rows[1:]]
         yield parcel.changed("other", "JSON records instead of CSV", **_json(records, to_send=True))
+    if len(rows) > 1 + header:
+        yield changed("one_record", "one record instead of all", rows[: 1 + header])
 
 
-def _cleaned(parcel: Parcel, rows: list[list[str]], delimiter: str) -> Iterator[Parcel]:
-    whole = [row for row in rows if all(cell.strip() for cell in row)]
-    if len(whole) < len(rows):
-        yield parcel.changed(
-            "other", "drop the rows with empty cells", body=_written(whole, delimiter)
-        )
-    for other in ";", "\t", "|":
+def _parted(rows: list[list[str]], delimiter: str) -> Iterator[tuple[str, list[list[str]]]]:
+    """Part the rows of a table by what parts them, where that is not what it should be."""
+    for other in ";", "\t", "|", ",":
         if other != delimiter and all(len(row) == 1 and other in row[0] for row in rows):
             parted = [row[0].split(other) for row in rows]
-            yield parcel.changed(
-                "other", f"part the columns by {delimiter!r}", body=_written(parted, delimiter)
-            )
+            yield f"part the columns by {delimiter!r}", parted
 
 
-def _droppable(first: list[str], *, header: bool) -> list[int]:
-    """List columns to leave out: those named like no feature, then the last, then the others."""
-    places = range(min(len(first), MAX_COLUMNS))
-    last = len(first) - 1
+def _without(rows: list[list[str]], place: int, *, header: bool) -> tuple[str, list[list[str]]]:
+    name = repr(rows[0][place]) if header else str(place + 1)
+    return f"drop the column {name}", [row[:place] + row[place + 1 :] for row in rows]
+
+
+def _droppable(first: list[str], *, header: bool) -> tuple[list[int], list[int]]:
+    """List the columns that could be left out: those named like no feature, and the others.
+
+    Of the others the last is the likeliest, for that is where labels are put.
+    """
     if len(first) < 2:
-        return []
-    return sorted(
-        {*places, last},
-        key=lambda at: (not (header and NOT_FEATURES.match(first[at])), at != last, at),
-    )
+        return [], []
+    last = len(first) - 1
+    places = dict.fromkeys([last, *range(min(last, MAX_COLUMNS))])
+    named = [place for place in places if header and NOT_FEATURES.match(first[place])]
+    return named, [place for place in places if place not in named]
 
 
 def _renamings(names: list[str], error: str) -> Iterator[tuple[str, str]]:
@@ -195,11 +194,17 @@ def _of_value(parcel: Parcel, value: Any, error: str, *, to_send: bool) -> Itera
         for change, detail, record in _record_changes([value], error):
             yield changed(change, detail, record[0])
     elif isinstance(value, list) and value:
-        yield changed("one_record", "one record instead of a list", value[0])
         if all(isinstance(item, dict) for item in value):
             yield from _of_records(parcel, value, error, to_send=to_send)
-        for name in [name for name in QUOTED.findall(error) if name.isidentifier()][:MAX_WANTED]:
+        for name in _keys_wanted(error):
             yield changed("other", f"an object with the list as {name!r}", {name: value})
+        yield changed("one_record", "one record instead of a list", value[0])
+
+
+def _keys_wanted(error: str) -> list[str]:
+    """List the names that an error says are missing; of an attribute none is a key."""
+    names = [] if "attribute" in error else QUOTED.findall(error)
+    return [name for name in dict.fromkeys(names) if name.isidentifier()][:MAX_WANTED]
 
 
 def _of_records(
@@ -230,16 +235,16 @@ def _record_changes(
     records: list[dict[str, Any]], error: str
 ) -> Iterator[tuple[Change, str, list[dict[str, Any]]]]:
     names = list(records[0])
-    for place in _droppable(names, header=True):
-        name = names[place]
-        left = [{key: item for key, item in record.items() if key != name} for record in records]
-        yield "drop_column", f"drop the column {name!r}", left
     for old, new in _renamings(names, error):
         moved = [
             {(new if key == old else key): item for key, item in record.items()}
             for record in records
         ]
         yield "rename_column", f"rename the column {old!r} to {new!r}", moved
+    for place in (place for places in _droppable(names, header=True) for place in places):
+        name = names[place]
+        left = [{key: item for key, item in record.items() if key != name} for record in records]
+        yield "drop_column", f"drop the column {name!r}", left
 
 
 def _json(value: Any, *, to_send: bool) -> dict[str, Any]:

@@ -26,7 +26,13 @@ def customer(draw, number):
     charge = round(draw.uniform(20, 120), 2)
     risk = 0.02 * charge + 0.4 * calls - 0.06 * tenure - 0.5
     # Some charges are not known, as in life.
-    return [number, tenure, "" if draw.random() < 0.03 else charge, calls, int(draw.gauss(risk, 1) > 0)]
+    return [
+        number,
+        tenure,
+        "" if draw.random() < 0.03 else charge,
+        calls,
+        int(draw.gauss(risk, 1) > 0),
+    ]
 
 
 if __name__ == "__main__":
