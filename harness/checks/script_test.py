@@ -174,7 +174,7 @@ class _Running:
                 ),
                 "environment": self._launcher.interpreter.summary(session.ready.python),
             }
-            loaded = self._launcher.load(session, secrets.token_hex(8))
+            answer = loaded = self._launcher.load(session, secrets.token_hex(8))
             if isinstance(loaded.reply, protocol.Refused):
                 raise IsolationUnavailableError(
                     f"the worker could not be fenced in: {loaded.reply.reason}"
@@ -187,7 +187,7 @@ class _Running:
                 fields["network_attempts"] = found
             else:
                 fields = self._judge(loaded, "import")
-            self._close(session, fields)
+            self._close(session, fields, leaves=getattr(answer.reply, "fatal", False))
         return {**fields, **told, "warnings": self._warnings}
 
     def _has_main(self, loaded: protocol.Loaded) -> bool | None:
@@ -203,11 +203,15 @@ class _Running:
             fields |= _left_with(code, what, phase)
         return fields
 
-    def _close(self, session: Session, fields: dict[str, Any]) -> None:
-        """End the worker; what it did after its answer is the script's, too."""
+    def _close(self, session: Session, fields: dict[str, Any], *, leaves: bool) -> None:
+        """End the worker; what it did after its answer is the script's, too.
+
+        After a SystemExit the worker leaves by itself, with 0.
+        """
         answered = session.alive
         ending = session.close()
-        if answered and ending.cause != "closed":
+        as_due = ending.cause == "closed" or (leaves and ending.exit_code == 0)
+        if answered and not as_due:
             fields |= {
                 "outcome": verdict.outcome_of(ending),
                 "error_message": f"the script ended, and then: {ending.detail}"

@@ -127,9 +127,7 @@ while not os.path.exists({str(tmp_path / other)!r}):
             isolation="process",
             limits={"timeout_seconds": 60},
         )
-    assert test(
-        made,
-    ).pipeline_success
+    assert tested(made).pipeline_success
 
 
 def test_max_rows_are_sent_and_the_rest_is_told(tmp_path: Path) -> None:
