@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 
 import worker.protocol as protocol
-from harness.runtime import system, wire
+from harness.runtime import stop, system, wire
 from harness.runtime.cgroups import Usage
 from harness.runtime.evidence import Answer, EndCause, Ending, first_that_applies
 from harness.runtime.log import LogCapture
@@ -59,6 +59,9 @@ class Session:
         self._poll = select.poll()
         for descriptor in (self._process.replies, self._process.log, self._process.report):
             self._poll.register(descriptor, select.POLLIN)
+        self._stop = stop.descriptor()
+        if self._stop is not None:
+            self._poll.register(self._stop, select.POLLIN)
         self._open = {self._process.replies, self._process.log, self._process.report}
         self._ended: protocol.Ended | protocol.NotStarted | None = None
         self._worker_pid: int | None = None
@@ -121,7 +124,8 @@ class Session:
             return self._ending
         try:
             for descriptor, _ in self._poll.poll(0):
-                self._drain(descriptor)
+                if descriptor != self._stop:  # the next request heeds it
+                    self._drain(descriptor)
         except wire.Violation as error:
             return self._end("protocol", str(error))
         if self._log.total_bytes and not self._keep_log:
@@ -183,6 +187,9 @@ class Session:
             if hung_up_at is None and self._process.replies not in self._open:
                 hung_up_at = time.monotonic()
             for descriptor, _ in self._poll.poll(self._wait_ms(deadline, hung_up_at)):
+                if descriptor == self._stop:
+                    self._poll.unregister(descriptor)
+                    raise KeyboardInterrupt
                 if descriptor == self._process.requests:
                     rest = self._write(rest)
                 elif descriptor == self._process.log:
