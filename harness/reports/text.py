@@ -1,6 +1,6 @@
 """Small pieces of text for people: durations, sizes, and handler output made harmless."""
 
-from harness.results import Outcome
+from harness.results import LogExcerpt, Outcome
 
 KIB = 1024
 
@@ -49,3 +49,10 @@ def shortened(text: str, limit: int) -> str:
     """Cut a text to its first line, and that to a length."""
     line, _, rest = text.strip().partition("\n")
     return line if len(line) <= limit and not rest else line[: limit - 3] + "..."
+
+
+def log_text(log: LogExcerpt) -> str:
+    """Give what was kept of a log, with a line for what was not."""
+    if not log.dropped_bytes:
+        return log.head + log.tail
+    return f"{log.head}\n[{log.dropped_bytes} bytes not kept]\n{log.tail}"
