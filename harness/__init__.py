@@ -6,6 +6,9 @@ an *outcome* is the verdict of a call; a *result* is the record of a test; a *ti
 in a spec, a *deadline* an instant in the runtime; a *session* is one worker from start to end.
 """
 
+from harness.batch.budgets import Budgets
+from harness.batch.ci_suite import InferenceCIIntegration
+from harness.batch_results import BatchEntry, BatchResult
 from harness.dag import PipelineDAG
 from harness.errors import (
     HandlerEnvironmentError,
@@ -46,12 +49,16 @@ from harness.specs import (
 from harness.tester import RuntimeTester
 
 __all__ = [
+    "BatchEntry",
+    "BatchResult",
+    "Budgets",
     "CompatibilityTestResult",
     "DataCompatibilityResult",
     "EndToEndTestResult",
     "FunctionTestResult",
     "HandlerEnvironmentError",
     "HarnessError",
+    "InferenceCIIntegration",
     "InferenceHandlerSpec",
     "InferencePipelineSpec",
     "InferencePipelineTestingSpec",

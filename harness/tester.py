@@ -1,6 +1,7 @@
 """RuntimeTester: the face of handlerproof. Each method is a few lines over `checks`."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
@@ -8,6 +9,11 @@ from typing import Any, TypedDict
 from harness.artifacts import files, payloads
 from harness.artifacts.extraction import Extractions
 from harness.artifacts.workspace import RunDirectory
+from harness.batch import baseline as baselines
+from harness.batch import scheduling, selection
+from harness.batch.budgets import Budgets
+from harness.batch.task import Task
+from harness.batch_results import BatchEntry, BatchResult
 from harness.checks import handler_test, script_test, validation
 from harness.checks.live import LiveHandler, opened
 from harness.checks.seed_views import function_view, pipeline_view
@@ -96,6 +102,57 @@ class RuntimeTester:
                 "function_results": {},
                 "errors": [str(error)],
             }
+
+    def run_batch(
+        self,
+        specs: Sequence[InferenceHandlerSpec],
+        *,
+        jobs: int | None = None,
+        executor: Executor | None = None,
+        on_result: Callable[[BatchEntry], None] | None = None,
+        fail_fast: bool = False,
+        max_failures: int | None = None,
+        retry_crashed: int = 0,
+        runs: int = 1,
+        budgets: Budgets | None = None,
+        baseline: str | Path | None = None,
+        state: str | Path | None = None,
+        resume: bool = False,
+    ) -> BatchResult:
+        """Test many handlers, `jobs` at one time (None: one a core) and as memory allows.
+
+        By default a thread waits for each worker; `executor` is any other, whose `submit` gets
+        plain data. `on_result` is told of each handler as it ends. With a directory `state` each
+        finished handler is on disk before that, and `resume` goes on where another run ended.
+        `baseline` is a saved result of an earlier batch. Ctrl-C ends the workers and gives what was
+        finished. Raises SpecError for two handlers of one name and for options that make no sense;
+        a handler whose own spec or environment is at fault is an entry like any other.
+        """
+        self._need_inference_testing()
+        selection.named_once(specs)
+        workspace = self._workspace()
+        before = baselines.read(Path(baseline)) if baseline is not None else {}
+        tasks = [
+            Task(
+                spec=spec,
+                workspace=None if workspace is None else str(workspace),
+                retry_crashed=retry_crashed,
+                runs=runs,
+                budgets=budgets or Budgets(),
+                baseline=before.get(spec.handler_name),
+            )
+            for spec in specs
+        ]
+        options = scheduling.Options(
+            jobs=jobs,
+            executor=executor,
+            max_failures=max_failures,
+            fail_fast=fail_fast,
+            state=None if state is None else Path(state),
+            resume=resume,
+            on_result=on_result,
+        )
+        return scheduling.run(tasks, options)
 
     def test_inference_function(
         self,

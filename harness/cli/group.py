@@ -6,12 +6,14 @@ from typing import Any
 
 import click
 
+from harness.cli.batch import batch
 from harness.cli.doctor import doctor
 from harness.cli.explain import explain
 from harness.cli.generate import generate
 from harness.cli.lint import lint
 from harness.cli.pipeline import pipeline
 from harness.cli.run import run
+from harness.cli.schema import schema_command
 from harness.errors import (
     HandlerEnvironmentError,
     HarnessError,
@@ -56,10 +58,12 @@ def main() -> None:
 
 main.add_command(run)
 main.add_command(pipeline)
+main.add_command(batch)
 main.add_command(doctor)
 main.add_command(explain)
 main.add_command(generate)
 main.add_command(lint)
+main.add_command(schema_command)
 
 
 def _leave(message: str, code: int) -> None:

@@ -23,13 +23,15 @@ FLOORS = (
     {"spec_fields"},
     {"specs", "results", "dag"},
     {"script_spec", "pipeline_results", "serving"},
-    {"pipeline_specs"},
+    {"pipeline_specs", "batch_results", "configuration"},
     {"artifacts"},
     {"runtime"},
     {"checks"},
     {"generation", "lint"},
     {"reports", "pipelines"},
-    {"tester", "batch"},
+    {"batch"},
+    {"tester"},
+    {"pytest_plugin"},
     {"cli"},
 )
 FLOOR_OF = {part: number for number, floor in enumerate(FLOORS) for part in floor}
@@ -61,12 +63,16 @@ OF_THE_HANDLERS_ENVIRONMENT = {
 }
 
 PUBLIC = [
+    "BatchEntry",
+    "BatchResult",
+    "Budgets",
     "CompatibilityTestResult",
     "DataCompatibilityResult",
     "EndToEndTestResult",
     "FunctionTestResult",
     "HandlerEnvironmentError",
     "HarnessError",
+    "InferenceCIIntegration",
     "InferenceHandlerSpec",
     "InferencePipelineSpec",
     "InferencePipelineTestingSpec",
