@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from harness import spec_file
+from harness import spec_files
 from harness.errors import SpecError
 from harness.spec_model import unknown_name
 from harness.specs import InferenceHandlerSpec, parse_memory
@@ -152,12 +152,17 @@ def handler_file(path: Path) -> Settings:
 
     Raises SpecError.
     """
-    fields = spec_file.read(path)
+    fields = resolved(spec_files.read(path), path.parent)
     if path.name.endswith(HANDLER_SUFFIX):
         fields.setdefault("handler_name", path.name.removesuffix(HANDLER_SUFFIX))
     if "batch" in fields:
         raise SpecError(f"{path}: batch is of all handlers; put it into [tool.handlerproof.batch]")
     return settings_of(fields, str(path))
+
+
+def resolved(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Put the folder of a file before the relative paths of a handler in it."""
+    return spec_files.resolved(fields, spec_files.HANDLER_PATHS, folder)
 
 
 def defaults() -> Settings:

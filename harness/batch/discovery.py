@@ -12,13 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import spec_file
-from harness.configuration import HANDLER_SUFFIX, Settings, handler_file, settings_of
+from harness import spec_files
+from harness.configuration import (
+    HANDLER_SUFFIX,
+    Settings,
+    handler_file,
+    resolved,
+    settings_of,
+)
 from harness.errors import SpecError
 
 ARCHIVE = "model.tar.gz"
 PAYLOADS = ("payloads", "payload.tar.gz")
-SPEC_SUFFIXES = (".json", ".toml")
+SPEC_SUFFIXES = (".json", ".toml", ".yaml", ".yml")
 WILD = frozenset("*?[")
 
 
@@ -57,7 +63,7 @@ def _at(path: Path) -> list[Found]:
     if path.suffix in SPEC_SUFFIXES:
         return list(_in_file(path))
     raise SpecError(
-        f"{path} is no handler; name a directory, a model.tar.gz, a spec (JSON or TOML) or a "
+        f"{path} is no handler; name a directory, a model.tar.gz, a spec (JSON, TOML, YAML) or a "
         "manifest"
     )
 
@@ -126,9 +132,9 @@ def _in_file(path: Path) -> Iterator[Found]:
     if path.name.endswith(HANDLER_SUFFIX):
         yield _of_file(path, path.parent)
         return
-    fields = spec_file.read(path)
+    fields = spec_files.read(path)
     if "handlers" not in fields:
-        yield Found(settings_of(fields, str(path)), str(path))
+        yield Found(settings_of(resolved(fields, path.parent), str(path)), str(path))
         return
     yield from _in_manifest(path, fields)
 
@@ -144,7 +150,7 @@ def _in_manifest(path: Path, fields: dict[str, Any]) -> Iterator[Found]:
         if isinstance(entry, str):
             yield from find([str(path.parent / entry)])
         elif isinstance(entry, dict):
-            own = spec_file.relative_to(path.parent, entry)
+            own = resolved(entry, path.parent)
             place = f"{path}, handler {number}"
             yield Found(settings_of(own, place), place)
         else:

@@ -5,21 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.batch_results import BatchResult
-from harness.errors import HarnessError, SpecError
+from harness.cli.output import check_output
+from harness.errors import HarnessError
 from harness.reports import github, html, junit
 
 
 def check(files: Mapping[str, Path | None]) -> None:
     """Refuse a place that cannot be written, and a report that cannot be made. Raises SpecError."""
     for option, file in files.items():
-        if file is None:
-            continue
-        if not file.parent.is_dir():
-            raise SpecError(f"--{option}: there is no directory {file.parent}")
-        if file.is_dir():
-            raise SpecError(f"--{option}: {file} is a directory; name a file in it")
-        if not os.access(file if file.exists() else file.parent, os.W_OK):
-            raise SpecError(f"--{option}: {file} cannot be written; check its permissions")
+        if file is not None:
+            check_output(f"--{option}", file)
     if files.get("html") is not None:
         html.need_jinja()
 

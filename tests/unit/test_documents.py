@@ -17,7 +17,7 @@ import pytest
 from pydantic import BaseModel, Field, TypeAdapter
 
 import harness
-from harness import pipeline_results, results
+from harness import batch_results, pipeline_results, results
 from worker import protocol
 
 ROOT = Path(__file__).parents[2]
@@ -38,9 +38,10 @@ PARTS = sorted(
 RECORDS = sorted(
     (
         kind
-        for name, kind in {**vars(results), **vars(pipeline_results)}.items()
+        for module in (results, batch_results, pipeline_results)
+        for name, kind in vars(module).items()
         if isinstance(kind, type) and issubclass(kind, BaseModel) and not name.startswith("_")
-        and kind is not BaseModel
+        and kind.__module__ == module.__name__
     ),
     key=lambda kind: kind.__name__,
 )  # fmt: skip
