@@ -265,6 +265,7 @@ class EnvironmentSummary(_Record):
     kind: Text = Field(description="How the environment was chosen, such as inherit")
     python_version: Text = Field(description="Its version, such as 3.11.7")
     executable: Text = Field(description="Its path")
+    key: Text | None = Field(default=None, description="Key of an environment that is kept")
 
 
 # ---------------------------------------------------------------- rows

@@ -16,9 +16,10 @@ from typing import Any, ClassVar, Final, Self
 from pydantic import Field, model_validator
 
 from harness.errors import PipelineError, SpecError
+from harness.spec_environment import Environment
 from harness.spec_fields import FileName, JsonData, PathText, Text, Variables
 from harness.spec_model import SpecModel, unknown_name
-from harness.specs import Environment, Isolation, Limits, Network
+from harness.specs import Isolation, Limits, Network
 
 DEFAULT_ROOT: Final = "test/integration/runtime"
 TIMEOUT_SECONDS: Final = 300

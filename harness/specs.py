@@ -12,10 +12,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import (
-    BeforeValidator,
     Field,
     SerializerFunctionWrapHandler,
     ValidationInfo,
@@ -25,6 +24,7 @@ from pydantic import (
 )
 
 from harness.errors import SpecError
+from harness.spec_environment import Environment, missing_files
 from harness.spec_fields import (
     MAX_MIB,
     Body,
@@ -117,23 +117,6 @@ class Limits(SpecModel):
         unset = ("timeout_seconds", "startup_timeout_seconds")
         missing = {name: timeout_seconds for name in unset if getattr(self, name) is None}
         return self.model_copy(update=missing)
-
-
-class PythonEnvironment(SpecModel):
-    """Run the handler on an interpreter, with the packages installed for it."""
-
-    python: PathText = Field(description="Path of the interpreter (Python 3.8 or newer)")
-
-
-def _environment(value: object) -> object:
-    if value == "inherit" or isinstance(value, PythonEnvironment):
-        return value
-    if isinstance(value, dict) and value.keys() == {"python"}:
-        return PythonEnvironment(**value)
-    raise ValueError('must be "inherit" or {"python": "path of an interpreter"}')
-
-
-Environment = Annotated[Literal["inherit"] | PythonEnvironment, BeforeValidator(_environment)]
 
 
 class InferenceTestSample(SpecModel):
@@ -277,7 +260,7 @@ class InferenceHandlerSpec(SpecModel):
     environment: Environment = Field(
         default="inherit",
         description="Interpreter and packages of the handler: inherit for the tester's own, "
-        'or {"python": path}',
+        '{"python": version or path}, {"venv": path}, or {"requirements": "auto", path or list}',
     )
     sys_path: tuple[PathText, ...] = Field(
         default=(), description="Further directories to import from, after the package's own"
@@ -412,8 +395,7 @@ def _missing_paths(spec: InferenceHandlerSpec) -> Iterator[str]:
             path = getattr(spec, field).get(key)
             if path is not None and os.path.isabs(path):  # a relative one may be in the package
                 yield from _missing(f"{field}[{key!r}]", path)
-    if isinstance(spec.environment, PythonEnvironment):
-        yield from _missing("environment", spec.environment.python, _is_program, "program")
+    yield from missing_files(spec.environment)
 
 
 def _missing(
@@ -424,10 +406,6 @@ def _missing(
 ) -> Iterator[str]:
     if path is not None and not is_there(Path(path)):
         yield f"{field}: there is no {kind} at {path}"
-
-
-def _is_program(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.X_OK)
 
 
 def _nothing_to_test(spec: InferenceHandlerSpec) -> Iterator[str]:

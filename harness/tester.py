@@ -76,15 +76,17 @@ class RuntimeTester:
         handler_spec: InferenceHandlerSpec,
         *,
         on_row: Callable[[FunctionTestResult], None] | None = None,
+        on_note: Callable[[str], None] = lambda text: None,
     ) -> InferenceTestResult:
         """Test a handler: its four functions, and every sample with every accept type.
 
-        Whatever the handler does is in the result; `on_row` is told of each call as it ends.
+        Whatever the handler does is in the result; `on_row` is told of each call as it ends,
+        `on_note` of what goes on before the first.
         Raises SpecError (PackageError, PayloadError) for input that makes no sense,
         HandlerEnvironmentError when no worker can be started.
         """
         self._need_inference_testing()
-        return handler_test.run(handler_spec, self._workspace(), on_row)
+        return handler_test.run(handler_spec, self._workspace(), on_row, on_note)
 
     def test_inference_pipeline(self, handler_spec: InferenceHandlerSpec) -> dict[str, Any]:
         """Test a handler as `test_inference_handler` does; give the result as a dictionary.

@@ -8,23 +8,28 @@ from harness.checks import assembly, flow
 from harness.checks.diagnosis import diagnose
 from harness.checks.live import Listener, opened
 from harness.checks.samples import collect
+from harness.environments.tool import Note
 from harness.results import InferenceTestResult
 from harness.specs import InferenceHandlerSpec
 
 
 def run(
-    spec: InferenceHandlerSpec, workspace: Path | None, on_row: Listener | None = None
+    spec: InferenceHandlerSpec,
+    workspace: Path | None,
+    on_row: Listener | None = None,
+    on_note: Note = lambda text: None,
 ) -> InferenceTestResult:
     """Test a handler: each function, and every sample with every accept type.
 
-    Whatever the handler does is in the result; `on_row` is told of each call. Raises SpecError,
+    Whatever the handler does is in the result; `on_row` is told of each call, `on_note`
+    of what goes on before the first. Raises SpecError,
     PackageError or PayloadError for input that makes no sense, HandlerEnvironmentError when no
     worker can be started.
     """
     start = time.monotonic()
     with RunDirectory(workspace) as directory:
         samples = collect(spec, directory)
-        with opened(spec, directory, on_row) as live:
+        with opened(spec, directory, on_row, on_note) as live:
             called = flow.run(live, spec, samples.chosen)
             live.close()
             live.observe()

@@ -16,6 +16,9 @@ from harness.artifacts.workspace import RunDirectory
 from harness.checks import arguments, validation, verdict
 from harness.checks.arguments import Headers
 from harness.checks.observations import Observations
+from harness.environments import preflight
+from harness.environments.provided import provided
+from harness.environments.tool import Note
 from harness.errors import IsolationUnavailableError, SpecError
 from harness.results import (
     EnvironmentSummary,
@@ -24,7 +27,7 @@ from harness.results import (
     NetworkAttempt,
     ResponseSummary,
 )
-from harness.runtime import isolation
+from harness.runtime import isolation, layers
 from harness.runtime.evidence import Answer, Ending
 from harness.runtime.launch import HandlerLauncher
 from harness.runtime.session import Session
@@ -417,15 +420,31 @@ class LiveHandler:
 
 @contextmanager
 def opened(
-    spec: InferenceHandlerSpec, run: RunDirectory, on_row: Listener | None = None
+    spec: InferenceHandlerSpec,
+    run: RunDirectory,
+    on_row: Listener | None = None,
+    on_note: Note = lambda text: None,
 ) -> Iterator[LiveHandler]:
     """Unpack a handler's package into a run directory and give it live; end its worker after.
 
-    Raises PackageError or SpecError before any code of the handler ran.
+    `on_note` is told what goes on before: an environment that is built, what preflight found.
+    Raises PackageError, SpecError, HandlerEnvironmentError or IsolationUnavailableError before any
+    code of the handler ran.
     """
     package = open_package(spec, run)
-    handler = LiveHandler(spec, package, HandlerLauncher(spec, package, run.path), on_row)
-    try:
-        yield handler
-    finally:
-        handler.close()
+    plan = layers.plan(spec)
+    exposed = not (plan.has("landlock") or plan.has("bwrap"))
+    stack = spec.stack if spec.stack_chosen else None
+    with provided(
+        spec.environment, package.code_dir, stack, run.path, exposed=exposed, note=on_note
+    ) as interpreter:
+        launcher = HandlerLauncher(spec, package, run.path, interpreter)
+        handler = LiveHandler(spec, package, launcher, on_row)
+        found = preflight.warnings(spec, package, interpreter)
+        handler.warnings += found
+        if handler.warnings:
+            on_note("\n".join(f"warning: {text}" for text in handler.warnings))
+        try:
+            yield handler
+        finally:
+            handler.close()

@@ -1,5 +1,6 @@
 """One script, run once in a worker of its own: from its spec to its result."""
 
+import logging
 import os
 import secrets
 from argparse import Namespace
@@ -12,14 +13,17 @@ import worker.protocol as protocol
 from harness.artifacts import changes, formats, outputs
 from harness.artifacts.workspace import RunDirectory
 from harness.checks import arguments, verdict
+from harness.environments.provided import provided
 from harness.errors import IsolationUnavailableError, PipelineError
 from harness.pipeline_results import OutputFile, ScriptTestResult
 from harness.results import Outcome
-from harness.runtime import isolation
+from harness.runtime import isolation, layers
 from harness.runtime.evidence import Answer, Ending
 from harness.runtime.script_launch import Parameters, ScriptLauncher
 from harness.runtime.session import Session
 from harness.script_spec import ScriptExecutionSpec
+
+_log = logging.getLogger(__name__)
 
 MAX_LISTED = 1000
 OF_A_FUNCTION = ("output_data", "output_type")
@@ -113,7 +117,7 @@ def execute(spec: ScriptExecutionSpec, file: Path, given: Parameters, folder: Pa
         argv=None if argv is None else tuple(argv),
     )
     before = {name: _look(path) for name, path in given.input_paths.items()}
-    fields = _Running(spec, ScriptLauncher(spec, file, parameters, folder)).run()
+    fields = _run(spec, file, parameters, folder)
     for name, path in given.input_paths.items():
         if _look(path) != before[name]:
             fields["warnings"].append(f"the script changed its input {name!r}")
@@ -126,6 +130,18 @@ def execute(spec: ScriptExecutionSpec, file: Path, given: Parameters, folder: Pa
         script_name=spec.script_name, step_name=spec.step_name, outputs=listed, **fields
     )
     return Run(result, places)
+
+
+def _run(
+    spec: ScriptExecutionSpec, file: Path, parameters: Parameters, folder: Path
+) -> dict[str, Any]:
+    """Run a script on the interpreter of its environment; "auto" requirements lie beside it."""
+    plan = layers.plan(spec)
+    exposed = not (plan.has("landlock") or plan.has("bwrap"))
+    with provided(
+        spec.environment, file.parent, None, folder, exposed=exposed, note=_log.info
+    ) as interpreter:
+        return _Running(spec, ScriptLauncher(spec, file, parameters, folder, interpreter)).run()
 
 
 def _look(path: str) -> changes.Listing:

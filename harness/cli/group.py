@@ -8,6 +8,7 @@ import click
 
 from harness.cli.batch import batch
 from harness.cli.doctor import doctor
+from harness.cli.env import env
 from harness.cli.explain import explain
 from harness.cli.generate import generate
 from harness.cli.lint import lint
@@ -64,6 +65,7 @@ main.add_command(explain)
 main.add_command(generate)
 main.add_command(lint)
 main.add_command(schema_command)
+main.add_command(env)
 
 
 def _leave(message: str, code: int) -> None:

@@ -1,28 +1,50 @@
 """What is going on while a handler is tested: a live line on a terminal, plain lines elsewhere."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.status import Status
 from rich.text import Text
 
 from harness.reports.text import duration, harmless
 from harness.results import FunctionTestResult
 
 
+class Progress:
+    """Shows each call as it ends, and what goes on before the first, on standard error."""
+
+    def __init__(self, console: Console, status: Status | None) -> None:
+        self._console = console
+        self._status = status
+
+    def row(self, row: FunctionTestResult) -> None:
+        """Show a call."""
+        names = [name for name in (row.sample_name, row.accept_type) if name]
+        place = f"{row.function_name} [{', '.join(names)}]" if names else row.function_name
+        outcome = row.outcome.value.replace("_", " ")
+        self._show(f"{place}: {outcome} ({duration(row.execution_time)})")
+
+    def note(self, text: str) -> None:
+        """Show what goes on; warnings stay in sight."""
+        if text.startswith("warning: "):
+            self._console.print(Text(harmless(text)), soft_wrap=True)
+        else:
+            self._show(text)
+
+    def _show(self, text: str) -> None:
+        if self._status is None:
+            self._console.print(Text(harmless(text)), soft_wrap=True)
+        else:
+            self._status.update(Text(harmless(text)))
+
+
 @contextmanager
-def progress() -> Iterator[Callable[[FunctionTestResult], None]]:
-    """Give a listener that shows each call as it ends, on standard error."""
+def progress() -> Iterator[Progress]:
+    """Give what shows the progress of a test."""
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
-        yield lambda row: console.print(_line(row), soft_wrap=True)
+        yield Progress(console, None)
         return
     with console.status(Text("starting the worker")) as status:
-        yield lambda row: status.update(_line(row))
-
-
-def _line(row: FunctionTestResult) -> Text:
-    names = [name for name in (row.sample_name, row.accept_type) if name]
-    place = f"{row.function_name} [{', '.join(names)}]" if names else row.function_name
-    outcome = row.outcome.value.replace("_", " ")
-    return Text(harmless(f"{place}: {outcome} ({duration(row.execution_time)})"))
+        yield Progress(console, status)

@@ -8,8 +8,10 @@ import click
 from rich.console import Console
 
 from harness.cli import spec_file
+from harness.cli.environment_options import environment
 from harness.cli.output import check_output
 from harness.cli.progress import progress
+from harness.environments.tool import Note
 from harness.errors import SpecError
 from harness.reports import console
 from harness.results import InferenceTestResult
@@ -22,6 +24,7 @@ Examples:
   handlerproof run model.tar.gz --payloads payloads/
   handlerproof run build/model --payloads payloads/ --timeout 20 --memory 512M
   handlerproof run model.tar.gz --payloads rows.csv --accept text/csv --env LOG_LEVEL=debug
+  handlerproof run model.tar.gz --payloads rows.csv --env-from requirements --python 3.10
   handlerproof run --spec churn.toml --format json > result.json
 """
 
@@ -36,7 +39,19 @@ Examples:
 @click.option(
     "--env", "variables", multiple=True, metavar="K=V", help="A variable for the handler."
 )
-@click.option("--python", metavar="PATH", help="The handler's interpreter (default: this one).")
+@click.option("--python", metavar="VERSION|PATH",
+              help="The handler's Python, such as 3.10 (default: this one).")  # fmt: skip
+@click.option("--env-from", metavar="SOURCE",
+              help="The handler's packages: requirements (code/requirements.txt), "
+              "requirements:FILE, venv:PATH or inherit (default).")  # fmt: skip
+@click.option("--offline", is_flag=True,
+              help="Build the environment of what is on this machine.")  # fmt: skip
+@click.option("--allow-install", is_flag=True,
+              help="Give the handler an environment to install into, thrown away "
+              "after; it needs --network all.")  # fmt: skip
+@click.option("--preflight", type=click.Choice(["warn", "stop"]), default="warn",
+              show_default=True,
+              help="What warnings before the run do; warn: run anyway.")  # fmt: skip
 @click.option("--entry-point", metavar="NAME", help="The handler's file or module in code/.")
 @click.option("--stack", type=click.Choice(get_args(Stack)),
               help="Serving stack to hold the handler to (default toolkit).")  # fmt: skip
@@ -51,13 +66,14 @@ Examples:
               show_default=True, help="What to print on standard output.")  # fmt: skip
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE",
               help="Write the result as JSON to this file as well.")  # fmt: skip
-def run(form: str, output: Path | None, **options: Any) -> None:
+def run(form: str, output: Path | None, preflight: str, **options: Any) -> None:
     """Test one handler: a PACKAGE (model.tar.gz, or a directory laid out as one) or a --spec."""
     spec = InferenceHandlerSpec.model_validate(_fields(options))
     if output is not None:
         check_output("--output", output)
-    with RuntimeTester() as tester, progress() as on_row:
-        result = tester.test_inference_handler(spec, on_row=on_row)
+    with RuntimeTester() as tester, progress() as shown:
+        on_note = shown.note if preflight == "warn" else _stopping(shown.note)
+        result = tester.test_inference_handler(spec, on_row=shown.row, on_note=on_note)
     if output is not None:
         result.save(output)
     _show(result, form)
@@ -82,7 +98,7 @@ def _fields(options: dict[str, Any]) -> dict[str, Any]:
         "supported_accept_types": list(options["accept"]) or None,
         "supported_content_types": list(options["content_type"]) or None,
         "isolation": options["isolation"],
-        "environment": options["python"] and {"python": options["python"]},
+        "environment": environment(options, fields.get("environment")),
     }
     fields |= {name: value for name, value in simple.items() if value is not None}
     if options["network"] is not None:
@@ -102,6 +118,18 @@ def handler_fields(package: Path, payloads: str | None) -> dict[str, Any]:
         "packaged_model_path": str(package),
         **({} if payloads is None else {"payload_samples_path": payloads}),
     }
+
+
+def _stopping(note: Note) -> Note:
+    """Show what goes on before the run, and let no run follow a warning."""
+
+    def told(text: str) -> None:
+        note(text)
+        if text.startswith("warning: "):
+            note("warning: nothing was run; give --preflight warn to run anyway")
+            raise click.exceptions.Exit(1)
+
+    return told
 
 
 def _table(fields: dict[str, Any], name: str) -> dict[str, Any]:

@@ -1,55 +1,19 @@
-"""The environment of a worker: its interpreter, its variables, its private directories."""
+"""What a worker finds around it: its variables, its private directories, what it must read."""
 
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness import serving
 from harness.artifacts.package import Package
-from harness.errors import HandlerEnvironmentError
-from harness.results import EnvironmentSummary
-from harness.runtime.guest import Asked, Guest
+from harness.environments.interpreters import Interpreter
+from harness.runtime.guest import Guest
 from harness.specs import InferenceHandlerSpec
 
 # What a worker gets of the tester's own variables; nothing else of them is visible to a handler.
 INHERITED = ("PATH", "TZ")
 PRIVATE = ("home", "tmp", "own")
 REGION = "us-east-1"  # the SDK sets the session's; a handler finds one
-
-
-@dataclass(frozen=True)
-class Interpreter:
-    """The Python that runs a handler."""
-
-    kind: str
-    executable: str
-
-    def summary(self, version: str) -> EnvironmentSummary:
-        """Describe it for a result, with the version that really answered."""
-        return EnvironmentSummary(
-            kind=self.kind, python_version=version, executable=self.executable
-        )
-
-
-def find_interpreter(spec: Asked) -> Interpreter:
-    """Find the interpreter that the spec's environment names.
-
-    Raises HandlerEnvironmentError when there is no such file or it cannot be executed.
-    """
-    if spec.environment == "inherit":
-        return Interpreter("inherit", sys.executable)
-    path = Path(spec.environment.python).expanduser()
-    if not path.is_file():
-        raise HandlerEnvironmentError(
-            f"environment: there is no interpreter {str(path)!r}; give the path of a Python 3.8 or "
-            f"newer, for example a virtual environment's bin/python"
-        )
-    if not os.access(path, os.X_OK):
-        raise HandlerEnvironmentError(
-            f"environment: {str(path)!r} cannot be executed; give the path of a Python interpreter"
-        )
-    return Interpreter("python", os.path.abspath(path))
 
 
 def variables(guest: Guest, interpreter: Interpreter, home: Path) -> dict[str, str]:
@@ -91,10 +55,12 @@ def private_directories(home: Path) -> None:
 
 
 def installation(interpreter: Interpreter) -> list[str]:
-    """List the directories that an interpreter needs: its prefixes, and where it imports from."""
+    """List the directories that an interpreter needs, and the tester's, which runs the supervisor.
+
+    Prefixes, and where it imports from.
+    """
+    own = [sys.prefix, sys.base_prefix]
     if interpreter.kind == "inherit":
-        return [sys.prefix, sys.base_prefix, *filter(os.path.isabs, sys.path)]
-    found = []
-    for path in (interpreter.executable, os.path.realpath(interpreter.executable)):
-        found.append(os.path.dirname(os.path.dirname(path)))
-    return found
+        return [*own, *filter(os.path.isabs, sys.path)]
+    both = (interpreter.executable, os.path.realpath(interpreter.executable))
+    return [*own, *(os.path.dirname(os.path.dirname(path)) for path in both)]

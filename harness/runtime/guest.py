@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
-from harness.specs import Isolation, Limits, Network, PythonEnvironment
+from harness.spec_environment import Environment
+from harness.specs import Isolation, Limits, Network
 
 
 class Asked(Protocol):
@@ -24,7 +25,7 @@ class Asked(Protocol):
         """Whether there is a network."""
 
     @property
-    def environment(self) -> Literal["inherit"] | PythonEnvironment:
+    def environment(self) -> Environment:
         """The interpreter and its packages."""
 
     @property

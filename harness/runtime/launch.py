@@ -11,6 +11,7 @@ import cloudpickle
 import worker.protocol as protocol
 from harness import serving
 from harness.artifacts.package import Package
+from harness.environments.interpreters import OLDEST, Interpreter
 from harness.errors import HandlerEnvironmentError
 from harness.runtime import bubblewrap, cgroups, environment, layers, seccomp
 from harness.runtime.evidence import Answer
@@ -21,7 +22,6 @@ from harness.runtime.stacks import StackFile
 from harness.specs import InferenceHandlerSpec
 
 MIB = 1024 * 1024
-OLDEST_PYTHON = (3, 8)
 CLOUDPICKLE = os.path.dirname(os.path.abspath(cloudpickle.__file__))
 # What every program may write to: devices, shared memory, and its own entry in /proc.
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/shm", "/proc/self")
@@ -30,14 +30,14 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/shm", "/proc
 class Launcher:
     """Starts workers for one guest, each with directories of its own below the run directory."""
 
-    def __init__(self, guest: Guest, folder: Path) -> None:
-        """Raise HandlerEnvironmentError or IsolationUnavailableError for what cannot be had."""
+    def __init__(self, guest: Guest, folder: Path, interpreter: Interpreter) -> None:
+        """Raise IsolationUnavailableError for what cannot be had."""
         self._guest = guest
         self._folder = folder
         self._numbers = count(1)
         self._home = folder
         self.plan = layers.plan(guest.asked)
-        self.interpreter = environment.find_interpreter(guest.asked)
+        self.interpreter = interpreter
 
     def start(self) -> Session:
         """Start a worker and wait for its first line. Raises HandlerEnvironmentError."""
@@ -69,7 +69,7 @@ class Launcher:
             session.close()
             raise HandlerEnvironmentError(self._explain(answer))
         version = tuple(int(part) for part in session.ready.python.split(".")[:2])
-        if version < OLDEST_PYTHON:
+        if version < OLDEST:
             session.close()
             raise HandlerEnvironmentError(
                 f"environment: {self.interpreter.executable} is Python {session.ready.python}; "
@@ -116,7 +116,8 @@ class Launcher:
     def _writable(self) -> list[str]:
         """List what a worker may write: what it was given, and its private directories."""
         given = [str(path) for path in self._guest.writable]
-        return given + [str(self._home / name) for name in environment.PRIVATE]
+        private = [self.interpreter.private] if self.interpreter.private else []
+        return [*given, *private, *(str(self._home / name) for name in environment.PRIVATE)]
 
     def _readable(self) -> list[str]:
         """List what a worker must be able to read, wherever it lies."""
@@ -163,8 +164,14 @@ class Launcher:
 class HandlerLauncher(Launcher):
     """Starts workers for one handler, and has them import it."""
 
-    def __init__(self, spec: InferenceHandlerSpec, package: Package, folder: Path) -> None:
-        """Raise HandlerEnvironmentError or IsolationUnavailableError for what cannot be had."""
+    def __init__(
+        self,
+        spec: InferenceHandlerSpec,
+        package: Package,
+        folder: Path,
+        interpreter: Interpreter,
+    ) -> None:
+        """Raise IsolationUnavailableError for what cannot be had."""
         guest = Guest(
             spec,
             package.model_dir,
@@ -172,7 +179,7 @@ class HandlerLauncher(Launcher):
             writable=(folder,) if spec.model_dir_writable else (),
             variables=environment.of_container(spec, package),
         )
-        super().__init__(guest, folder)
+        super().__init__(guest, folder, interpreter)
         self._spec = spec
         self._package = package
 

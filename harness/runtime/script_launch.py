@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import worker.protocol as protocol
+from harness.environments.interpreters import Interpreter
 from harness.runtime.evidence import Answer
 from harness.runtime.guest import Guest
 from harness.runtime.launch import Launcher
@@ -29,9 +30,14 @@ class ScriptLauncher(Launcher):
     """Starts workers for one script, which may write in the run directory and read its inputs."""
 
     def __init__(
-        self, spec: ScriptExecutionSpec, file: Path, parameters: Parameters, folder: Path
+        self,
+        spec: ScriptExecutionSpec,
+        file: Path,
+        parameters: Parameters,
+        folder: Path,
+        interpreter: Interpreter,
     ) -> None:
-        """Raise HandlerEnvironmentError or IsolationUnavailableError for what cannot be had."""
+        """Raise IsolationUnavailableError for what cannot be had."""
         further = spec.environ_vars.get("PYTHONPATH", "").split(os.pathsep)
         inputs = parameters.input_paths.values()
         directory = folder / "work"
@@ -42,7 +48,7 @@ class ScriptLauncher(Launcher):
             readable=(file.parent, *map(Path, (*inputs, *filter(None, further)))),
             writable=(folder,),
         )
-        super().__init__(guest, folder)
+        super().__init__(guest, folder, interpreter)
         self._file = file
         self._parameters = parameters
 

@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import SpecError
+from harness.spec_environment import (
+    PythonEnvironment,
+    RequirementsEnvironment,
+    VenvEnvironment,
+)
 from harness.spec_model import SpecModel
 from harness.specs import (
     InferenceHandlerSpec,
     InferenceTestSample,
     Limits,
-    PythonEnvironment,
     RuntimeTestingConfiguration,
     parse_memory,
 )
@@ -103,7 +107,9 @@ def test_step_name_is_the_handler_name_unless_given() -> None:
         InferenceTestSample,
         Limits,
         PythonEnvironment,
+        RequirementsEnvironment,
         RuntimeTestingConfiguration,
+        VenvEnvironment,
     ],
 )
 def test_every_field_is_described(kind: type[BaseModel]) -> None:
@@ -636,7 +642,10 @@ optional_fields = st.fixed_dictionaries(
         "environ_vars": variables,
         "timeout_seconds": seconds,
         "limits": limit_values,
-        "environment": st.just("inherit") | st.builds(PythonEnvironment, python=texts),
+        "environment": st.just("inherit")
+        | st.builds(PythonEnvironment, python=texts)
+        | st.builds(VenvEnvironment, venv=texts)
+        | st.builds(RequirementsEnvironment, requirements=texts | st.lists(texts).map(tuple)),
         "sys_path": st.lists(texts, max_size=2),
         "validate_prediction": st.booleans(),
     },
