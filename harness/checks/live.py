@@ -313,7 +313,8 @@ class LiveHandler:
     def observe(self) -> None:
         """Add the warnings that only the whole run shows; call it after `close`."""
         network = self.isolation.network if self.isolation else None
-        self.warnings += self._observations.warnings(self._rows.values(), network)
+        private = self._launcher.interpreter.private is not None
+        self.warnings += self._observations.warnings(self._rows.values(), network, private=private)
         self.isolation = self._observations.complete(self.isolation)
         self.warnings += changes.told(
             self._model_before, changes.listing(self.package.model_dir), "the model directory"

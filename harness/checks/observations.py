@@ -16,6 +16,11 @@ REACH = {
     "tcp_denied": "TCP is denied; UDP, and so a name's look-up, is not",
     "allowed": "nothing here denies it",
 }
+WHERE = {
+    True: "its environment is a copy that is thrown away",
+    False: "its environment cannot be written to: list them in code/requirements.txt, or set "
+    "allow_install, and network=True",
+}
 
 
 class Observations:
@@ -41,9 +46,14 @@ class Observations:
         """Start the counts anew: the next answer is of another process."""
         self._before.clear()
 
-    def warnings(self, rows: Iterable[FunctionTestResult], network: str | None) -> list[str]:
-        """Give every warning, in words for the user."""
-        found = list(dict.fromkeys(_attempts(rows, network)))
+    def warnings(
+        self, rows: Iterable[FunctionTestResult], network: str | None, *, private: bool
+    ) -> list[str]:
+        """Give every warning, in words for the user.
+
+        `private` says that the handler has an environment of its own to install into.
+        """
+        found = list(dict.fromkeys(_attempts(rows, network, private)))
         for (kind, function), counts in self._left.items():
             # A library may start a pool once; what grows with every call is a leak.
             if len(counts) > 1:
@@ -66,7 +76,9 @@ class Observations:
             self._left.setdefault((kind, function), []).append(now - before)
 
 
-def _attempts(rows: Iterable[FunctionTestResult], network: str | None) -> Iterator[str]:
+def _attempts(
+    rows: Iterable[FunctionTestResult], network: str | None, private: bool
+) -> Iterator[str]:
     for row in rows:
         for attempt in row.network_attempts:
             if attempt.kind == "other":
@@ -77,7 +89,7 @@ def _attempts(rows: Iterable[FunctionTestResult], network: str | None) -> Iterat
             elif attempt.kind == "install":
                 yield (
                     f"the handler installs packages while it runs ({_place(attempt)}): "
-                    f"{attempt.target[:200]}; list them in code/requirements.txt instead"
+                    f"{attempt.target[:200]}; {REACH.get(network or '', '')}, and {WHERE[private]}"
                 )
             else:
                 where = f"{attempt.target}:{attempt.port}" if attempt.port else attempt.target
