@@ -55,10 +55,10 @@ class Yard:
         return wheels.make(self.wheels, name, version, **options)
 
     def spec(
-        self, requirements: str, code: str = HANDLER, *, isolation: Any = "auto", **environment: Any
+        self, asked: str, code: str = HANDLER, /, *, isolation: Any = "auto", **environment: Any
     ) -> InferenceHandlerSpec:
         """Ask for a package with these requirements, in an environment of them."""
-        files = {"code/inference.py": code + INPUT, "code/requirements.txt": requirements}
+        files = {"code/inference.py": code + INPUT, "code/requirements.txt": asked}
         return InferenceHandlerSpec(
             handler_name="h",
             packaged_model_path=str(self.package(files)),
