@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.environments import user_config
 from harness.environments.interpreters import Python
 from harness.environments.requirements import Requirements
 from harness.environments.tool import Run
@@ -40,7 +41,7 @@ class Builder:
         self, run: Run, python: Python, asked: Requirements, into: Path, offline: bool
     ) -> None:
         assert self.program is not None
-        flags = ["--offline"] if offline else []
+        flags = [*user_config.uv_flags(), *(["--offline"] if offline else [])]
         run(self.program, "venv", "--no-python-downloads", "--python", python.executable, into)
         if not asked.empty:
             # Hard links would share their inodes with uv's cache, and so with everything else.
@@ -69,6 +70,7 @@ class Builder:
             *(self.program, "pip", "compile", "--quiet", "--generate-hashes", "--no-header"),
             *("--no-annotate", "--no-python-downloads", "--python", python.executable),
             *("--no-emit-index-url", "--no-emit-find-links"),
+            *user_config.uv_flags(),
             *(["--offline"] if offline else []),
             *("--output-file", found, listed),
         )

@@ -23,7 +23,6 @@ _UV_NAMES = {
     "index-url": "UV_DEFAULT_INDEX",
     "extra-index-url": "UV_INDEX",
     "find-links": "UV_FIND_LINKS",
-    "no-index": "UV_NO_INDEX",
     "constraint": "UV_CONSTRAINT",
     "trusted-host": "UV_INSECURE_HOST",
     "timeout": "UV_HTTP_TIMEOUT",
@@ -52,6 +51,12 @@ def variables() -> dict[str, str]:
     }
 
 
+def uv_flags() -> list[str]:
+    """Give what uv can be told on its command line only: pip's no-index has no variable there."""
+    told = any(name in os.environ for name in (*_UV_OLD_NAMES, *_UV_OLD_NAMES.values()))
+    return ["--no-index"] if _is_on(_pip_options().get("no-index", "")) and not told else []
+
+
 def digest() -> str:
     """Stand for all of it that decides what is installed; values may be secrets and are hashed."""
     found = hashlib.sha256()
@@ -78,16 +83,20 @@ def _told_to_uv() -> dict[str, str]:
         name = _UV_NAMES.get(option)
         if name is None:
             continue
-        if option in ("no-index", "pre"):
-            if text.lower() not in ("1", "true", "yes", "on"):
+        if option == "pre":
+            if not _is_on(text):
                 continue
-            text = "allow" if option == "pre" else "1"
+            text = "allow"
         elif option in ("only-binary", "no-binary"):
             if text.strip() != ":all:":
                 continue
             text = "1"
         told[name] = (",".join if option == "find-links" else " ".join)(text.split())
     return told
+
+
+def _is_on(text: str) -> bool:
+    return text.lower() in ("1", "true", "yes", "on")
 
 
 def _is_told(name: str) -> bool:
@@ -103,7 +112,7 @@ def _pip_options() -> dict[str, str]:
     for name, text in os.environ.items():
         if name.startswith("PIP_") and text:
             options[name[4:].lower().replace("_", "-")] = text
-    return {name: text for name, text in options.items() if name in _UV_NAMES}
+    return {name: text for name, text in options.items() if name in _UV_NAMES or name == "no-index"}
 
 
 def _section(path: Path, name: str) -> Mapping[str, str]:
