@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 from harness import InferenceHandlerSpec
 from harness.artifacts.package import open_package
 from harness.artifacts.workspace import RunDirectory
+from harness.environments.interpreters import Interpreter
 from harness.runtime.evidence import Answer
 from harness.runtime.launch import HandlerLauncher
 from worker import protocol
@@ -41,7 +43,7 @@ def launcher(
             isolation=isolation,
             **fields,
         )
-        yield kind(spec, open_package(spec, run), run.path)
+        yield kind(spec, open_package(spec, run), run.path, Interpreter("inherit", sys.executable))
 
 
 def succeed(answer: Answer) -> Any:
