@@ -60,12 +60,13 @@ def uv_flags() -> list[str]:
 def digest() -> str:
     """Stand for all of it that decides what is installed; values may be secrets and are hashed."""
     found = hashlib.sha256()
-    for name, text in sorted(_pip_options().items()):
+    options = _pip_options()
+    for name, text in sorted(options.items()):
         if name not in _NO_MATTER:
             found.update(f"{name}={text}\0".encode(errors="surrogateescape"))
     for name in sorted(_UV_OUTCOME):
         found.update(f"{name}={os.environ.get(name, '')}\0".encode(errors="surrogateescape"))
-    for path in (*_uv_files(), *_constraint_files()):
+    for path in (*_uv_files(), *_constraint_files(options)):
         found.update(path.read_bytes() if path.is_file() else b"\0")
     return found.hexdigest()
 
@@ -116,6 +117,8 @@ def _pip_options() -> dict[str, str]:
 
 
 def _section(path: Path, name: str) -> Mapping[str, str]:
+    if not path.is_file():  # making a parser takes longer
+        return {}
     parser = configparser.RawConfigParser()
     try:
         parser.read(path, encoding="utf-8")
@@ -147,6 +150,6 @@ def _uv_files() -> Iterator[Path]:
     yield Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", "uv", "uv.toml")
 
 
-def _constraint_files() -> Iterator[Path]:
-    for text in (_pip_options().get("constraint", ""), os.environ.get("UV_CONSTRAINT", "")):
+def _constraint_files(options: Mapping[str, str]) -> Iterator[Path]:
+    for text in (options.get("constraint", ""), os.environ.get("UV_CONSTRAINT", "")):
         yield from (Path(name) for name in text.split() if "://" not in name)
