@@ -38,6 +38,7 @@ from harness.results import (
     InferenceTestResult,
     Outcome,
     ResponseSummary,
+    VariantTestResult,
 )
 from harness.script_spec import ScriptExecutionSpec
 from harness.specs import (
@@ -46,6 +47,7 @@ from harness.specs import (
     Limits,
     RuntimeTestingConfiguration,
 )
+from harness.stack_results import StackAnswer, StackComparison, StackDifference
 from harness.tester import RuntimeTester
 
 __all__ = [
@@ -81,4 +83,8 @@ __all__ = [
     "ScriptExecutionSpec",
     "ScriptTestResult",
     "SpecError",
+    "StackAnswer",
+    "StackComparison",
+    "StackDifference",
+    "VariantTestResult",
 ]

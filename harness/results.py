@@ -30,6 +30,9 @@ from harness.errors import SpecError
 
 FunctionName = Literal["model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn"]
 Phase = Literal["start", "import", "call"]
+BodyVariant = Literal["as given", "one row", "two rows"]
+ContentTypeVariant = Literal["as given", "with charset", "upper case", "absent", "unknown"]
+AcceptVariant = Literal["as given", "absent", "any", "list", "with q"]
 
 FUNCTION_NAMES: Final[tuple[FunctionName, ...]] = (
     "model_fn",
@@ -360,6 +363,20 @@ class EndToEndTestResult(_Judged):
     peak_memory_bytes: Count | None = Field(default=None, description="Most bytes held so far")
 
 
+class VariantTestResult(EndToEndTestResult):
+    """A sample's request, sent with another body, content type or accept type."""
+
+    body_variant: BodyVariant = Field(description="Its body")
+    content_type_variant: ContentTypeVariant = Field(description="Its Content-Type")
+    accept_variant: AcceptVariant = Field(description="Its Accept")
+    processed_input_shape: list[Count] | None = Field(
+        default=None, description="Shape of what input_fn gave"
+    )
+    worker_lost: bool = Field(
+        default=False, description="Whether it ended the worker; the next row has a fresh one"
+    )
+
+
 class CompatibilityTestResult(_Record):
     """Whether what one function or script gives suits the next."""
 
@@ -420,6 +437,9 @@ class InferenceTestResult(_Saved):
     )
     compatibility_results: list[CompatibilityTestResult] = Field(
         description="Whether each function's result suits the next"
+    )
+    variant_results: list[VariantTestResult] = Field(
+        default=[], description="Changed requests; they do not count in overall_success"
     )
     errors: list[Text] = Field(default=[], description="What makes it fail, one sentence each")
     warnings: list[Text] = Field(default=[], description="What may fail elsewhere")

@@ -272,6 +272,15 @@ class InferenceHandlerSpec(SpecModel):
     validate_output_formatting: Switch = Field(default=True, description="Test output_fn")
     validate_end_to_end: Switch = Field(default=True, description="Test the complete pipeline")
 
+    negotiate: Switch = Field(
+        default=False,
+        description="Ask for each sample under further content types and accept types",
+    )
+    probe: Switch = Field(
+        default=False,
+        description="Send each sample changed: one row, two rows, a charset",
+    )
+
     @classmethod
     def create_default(
         cls,

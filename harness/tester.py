@@ -14,7 +14,7 @@ from harness.batch import scheduling, selection
 from harness.batch.budgets import Budgets
 from harness.batch.task import Task
 from harness.batch_results import BatchEntry, BatchResult
-from harness.checks import handler_test, script_test, validation
+from harness.checks import handler_test, script_test, stack_comparison, validation
 from harness.checks.live import LiveHandler, opened
 from harness.checks.seed_views import function_view, pipeline_view
 from harness.checks.sources import Source, own_model_dir, spec_of
@@ -33,6 +33,7 @@ from harness.pipelines.seed_views import flow_view
 from harness.results import FunctionTestResult, InferenceTestResult
 from harness.script_spec import DEFAULT_ROOT, ScriptExecutionSpec
 from harness.specs import InferenceHandlerSpec, RuntimeTestingConfiguration
+from harness.stack_results import StackComparison
 
 
 class Matching(TypedDict):
@@ -87,6 +88,20 @@ class RuntimeTester:
         """
         self._need_inference_testing()
         return handler_test.run(handler_spec, self._workspace(), on_row, on_note)
+
+    def compare_stacks(
+        self,
+        handler_spec: InferenceHandlerSpec,
+        *,
+        on_row: Callable[[FunctionTestResult], None] | None = None,
+        on_note: Callable[[str], None] = lambda text: None,
+    ) -> StackComparison:
+        """Test a handler under each serving stack in turn, and say what differs.
+
+        The spec's own stack is of no effect. Raises as `test_inference_handler` does.
+        """
+        self._need_inference_testing()
+        return stack_comparison.run(handler_spec, self._workspace(), on_row, on_note)
 
     def test_inference_pipeline(self, handler_spec: InferenceHandlerSpec) -> dict[str, Any]:
         """Test a handler as `test_inference_handler` does; give the result as a dictionary.

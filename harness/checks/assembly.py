@@ -7,6 +7,7 @@ from harness.checks import expectations, verdict
 from harness.checks.flow import ALL_OFF, STAGES, SWITCH, Flow, Request, accept_types, describe
 from harness.checks.live import LiveHandler
 from harness.checks.samples import Samples
+from harness.checks.variants import Variant
 from harness.results import (
     CompatibilityTestResult,
     EndToEndTestResult,
@@ -14,6 +15,7 @@ from harness.results import (
     InferenceTestResult,
     Outcome,
     ResponseSummary,
+    VariantTestResult,
     not_asked,
 )
 from harness.specs import InferenceHandlerSpec, InferenceTestSample
@@ -28,10 +30,11 @@ def assemble(
     live: LiveHandler,
     samples: Samples,
     flow: Flow,
+    asked: tuple[Variant, ...] = (),
     *,
     elapsed_s: float,
 ) -> InferenceTestResult:
-    """Put together the whole result of one handler."""
+    """Put together the whole result of one handler; variants never count in its verdict."""
     rows = _Rows(spec, live, flow)
     model = rows.model()
     inputs = [rows.of_sample("input_fn", sample) for sample in samples.chosen]
@@ -47,6 +50,7 @@ def assemble(
             for accept in accept_types(spec, sample)
         ]
         ends += [_end_left_out(sample, accept, reason) for accept in accept_types(spec, sample)]
+    tried = [rows.variant(variant) for variant in asked]
     every = [model, *inputs, *predictions, *outputs, *transforms]
     errors = _nothing_to_test(spec, samples) + _errors(every, ends)
     tested = any(row.success for row in [*every, *ends])
@@ -65,6 +69,7 @@ def assemble(
         transform_fn_results=transforms,
         end_to_end_results=ends,
         compatibility_results=rows.compatibilities(),
+        variant_results=tried,
         errors=errors,
         warnings=[*live.warnings, *samples.warnings],
         isolation=live.isolation,
@@ -219,6 +224,22 @@ class _Rows:
                 failed_function=None if judged.success else stage,
             )
         return self._answered(request, fields)
+
+    def variant(self, variant: Variant) -> VariantTestResult:
+        """Give the row of a sample's request that was changed."""
+        request = variant.request
+        call = request.calls.get("input_fn")
+        processed = self._live.row(call).output_data if call else None
+        row = self.end_to_end(request).model_dump(exclude={"sample_name"})
+        return VariantTestResult(
+            **row,
+            sample_name=variant.sample_name,
+            body_variant=variant.body,
+            content_type_variant=variant.content_type,
+            accept_variant=variant.accept,
+            processed_input_shape=processed.shape if processed else None,
+            worker_lost=request.lost_worker,
+        )
 
     def _answered(self, request: Request, fields: dict[str, object]) -> EndToEndTestResult:
         response = self._seen(list(request.calls.values())[-1])

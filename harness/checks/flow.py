@@ -4,6 +4,7 @@ One request for each sample and accept type, as a server would do them. What fai
 against the function that failed; what came after it in the same request is not called.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from harness import serving
@@ -28,7 +29,8 @@ ANSWERED = (Outcome.passed, Outcome.raised, Outcome.failed)
 class Request:
     """One request: its sample and accept type, the ids of its calls, or why it was not made.
 
-    `refusal` is the server's own answer, where it lets no function see the request.
+    `refusal` is the server's own answer, where it lets no function see the request;
+    `lost_worker` says that no worker was left after it.
     """
 
     sample: InferenceTestSample
@@ -36,6 +38,7 @@ class Request:
     calls: dict[str, str] = field(default_factory=dict)
     skip_reason: str | None = None
     refusal: ResponseSummary | None = None
+    lost_worker: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,15 +50,22 @@ class Flow:
 
 
 def run(
-    live: LiveHandler, spec: InferenceHandlerSpec, samples: tuple[InferenceTestSample, ...]
+    live: LiveHandler,
+    spec: InferenceHandlerSpec,
+    samples: tuple[InferenceTestSample, ...],
+    further: Sequence[Request] = (),
 ) -> Flow:
-    """Call everything that the spec asks for. What a handler does is in the rows of `live`."""
+    """Call everything that the spec asks for. What a handler does is in the rows of `live`.
+
+    `further` requests are made after those of the samples, on the same worker.
+    """
     stages = _stages(spec)
     requests = [
         Request(sample, accept) for sample in samples for accept in accept_types(spec, sample)
     ]
+    every = [*requests, *further]
     if stages is None:
-        for request in requests:
+        for request in every:
             request.skip_reason = ALL_OFF
         return Flow(None, tuple(requests))
     model = live.model_call()
@@ -63,10 +73,10 @@ def run(
     if live.row(model).success:
         if live.transforms and stages:
             stages = TRANSFORM
-        _Requests(live, stages, model).make_all(_let_in(spec, requests))
+        _Requests(live, stages, model).make_all(_let_in(spec, every))
     else:
         reason = f"model_fn {describe(live.row(model))}"
-        for request in requests:
+        for request in every:
             request.skip_reason = reason
     return Flow(model, tuple(requests))
 
@@ -119,6 +129,7 @@ class _Requests:
             if request.skip_reason is None:
                 self._make(request)
                 self._live.settle()
+                request.lost_worker = not self._live.running
 
     def _obstacle(self, request: Request) -> str | None:
         """Say why a request cannot be made, or bring the handler back and say None."""

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from harness.artifacts.workspace import RunDirectory
-from harness.checks import assembly, flow
+from harness.checks import assembly, flow, variants
 from harness.checks.diagnosis import diagnose
 from harness.checks.live import Listener, opened
 from harness.checks.samples import collect
@@ -30,11 +30,13 @@ def run(
     with RunDirectory(workspace) as directory:
         samples = collect(spec, directory)
         with opened(spec, directory, on_row, on_note) as live:
-            called = flow.run(live, spec, samples.chosen)
+            asked = variants.asked(spec, samples.chosen)
+            further = [variant.request for variant in asked]
+            called = flow.run(live, spec, samples.chosen, further)
             live.close()
             live.observe()
             result = assembly.assemble(
-                spec, live, samples, called, elapsed_s=time.monotonic() - start
+                spec, live, samples, called, asked, elapsed_s=time.monotonic() - start
             )
             found = diagnose(result, spec, live.package)
             return result.model_copy(update={"diagnoses": found})

@@ -13,18 +13,21 @@ from harness.cli.output import check_output
 from harness.cli.progress import progress
 from harness.environments.tool import Note
 from harness.errors import SpecError
-from harness.reports import console
+from harness.reports import console, stacks
 from harness.results import InferenceTestResult
 from harness.specs import InferenceHandlerSpec, Stack, parse_memory
+from harness.stack_results import StackComparison
 from harness.tester import RuntimeTester
 
 NETWORK: dict[str, bool | str] = {"none": False, "loopback": "loopback", "all": True}
+ALL = "all"
 EXAMPLES = """\b
 Examples:
   handlerproof run model.tar.gz --payloads payloads/
   handlerproof run build/model --payloads payloads/ --timeout 20 --memory 512M
   handlerproof run model.tar.gz --payloads rows.csv --accept text/csv --env LOG_LEVEL=debug
   handlerproof run model.tar.gz --payloads rows.csv --env-from requirements --python 3.10
+  handlerproof run model.tar.gz --payloads payloads/ --stack all
   handlerproof run --spec churn.toml --format json > result.json
 """
 
@@ -53,8 +56,8 @@ Examples:
               show_default=True,
               help="What warnings before the run do; warn: run anyway.")  # fmt: skip
 @click.option("--entry-point", metavar="NAME", help="The handler's file or module in code/.")
-@click.option("--stack", type=click.Choice(get_args(Stack)),
-              help="Serving stack to hold the handler to (default toolkit).")  # fmt: skip
+@click.option("--stack", type=click.Choice([*get_args(Stack), ALL]),
+              help="Serving stack to hold it to (default toolkit); all: what differs.")  # fmt: skip
 @click.option("--accept", multiple=True, metavar="TYPE", help="Accept type to ask for; repeatable.")
 @click.option("--content-type", multiple=True, metavar="TYPE",
               help="Run only samples of this type; repeatable.")  # fmt: skip
@@ -62,6 +65,10 @@ Examples:
               help="Layers to hold the handler in (default auto; see doctor).")  # fmt: skip
 @click.option("--network", type=click.Choice(["none", "loopback", "all"]),
               help="What the handler may reach (default none).")  # fmt: skip
+@click.option("--matrix", is_flag=True,
+              help="Show what other content types and accept types are answered.")  # fmt: skip
+@click.option("--probe", is_flag=True,
+              help="Send each sample with one row, two rows and a charset too.")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",
               show_default=True, help="What to print on standard output.")  # fmt: skip
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE",
@@ -73,7 +80,9 @@ def run(form: str, output: Path | None, preflight: str, **options: Any) -> None:
         check_output("--output", output)
     with RuntimeTester() as tester, progress() as shown:
         on_note = shown.note if preflight == "warn" else _stopping(shown.note)
-        result = tester.test_inference_handler(spec, on_row=shown.row, on_note=on_note)
+        every = options["stack"] == ALL
+        test = tester.compare_stacks if every else tester.test_inference_handler
+        result = test(spec, on_row=shown.row, on_note=on_note)
     if output is not None:
         result.save(output)
     _show(result, form)
@@ -94,7 +103,7 @@ def _fields(options: dict[str, Any]) -> dict[str, Any]:
         "payload_samples_path": options["payloads"],
         "timeout_seconds": options["timeout"],
         "entry_point": options["entry_point"],
-        "stack": options["stack"],
+        "stack": None if options["stack"] == ALL else options["stack"],
         "supported_accept_types": list(options["accept"]) or None,
         "supported_content_types": list(options["content_type"]) or None,
         "isolation": options["isolation"],
@@ -103,6 +112,10 @@ def _fields(options: dict[str, Any]) -> dict[str, Any]:
     fields |= {name: value for name, value in simple.items() if value is not None}
     if options["network"] is not None:
         fields["network"] = NETWORK[options["network"]]
+    if options["matrix"]:
+        fields["negotiate"] = True
+    if options["probe"]:
+        fields["probe"] = True
     if options["memory"] is not None:
         limit = parse_memory(options["memory"])
         fields["limits"] = {**_table(fields, "limits"), "memory_limit_mb": limit}
@@ -148,8 +161,10 @@ def _variables(options: dict[str, Any]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def _show(result: InferenceTestResult, form: str) -> None:
+def _show(result: InferenceTestResult | StackComparison, form: str) -> None:
     if form == "json":
         click.echo(result.model_dump_json(indent=2))
     stream = Console(stderr=form == "json", highlight=False)
-    stream.print(console.render(result))
+    stream.print(
+        stacks.render(result) if isinstance(result, StackComparison) else console.render(result)
+    )

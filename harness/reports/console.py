@@ -9,6 +9,7 @@ from rich.text import Text
 
 from harness.diagnoses import TABLE
 from harness.pipeline_results import ScriptTestResult
+from harness.reports import variants
 from harness.reports.text import duration, harmless, outcome_style, shortened, size
 from harness.results import (
     EndToEndTestResult,
@@ -47,6 +48,7 @@ def render(result: InferenceTestResult) -> RenderableType:
         parts.append(listed("Diagnoses (handlerproof explain CODE)", _diagnoses(result), "cyan"))
     if result.consequences:
         parts.append(listed("In production", result.consequences, "yellow"))
+    parts += variants.render(result)
     if result.warnings:
         parts.append(listed("Warnings", result.warnings, "yellow"))
     parts.append(_in_force(result))

@@ -23,7 +23,7 @@ FLOORS = (
     {"spec_fields"},
     {"spec_environment"},
     {"specs", "results", "dag"},
-    {"script_spec", "pipeline_results", "serving"},
+    {"script_spec", "pipeline_results", "serving", "stack_results"},
     {"pipeline_specs", "batch_results", "configuration"},
     {"artifacts"},
     {"environments"},
@@ -97,6 +97,10 @@ PUBLIC = [
     "ScriptExecutionSpec",
     "ScriptTestResult",
     "SpecError",
+    "StackAnswer",
+    "StackComparison",
+    "StackDifference",
+    "VariantTestResult",
 ]
 
 

@@ -12,12 +12,20 @@ from harness.checks.diagnosis import (
     platform_faults,
     request_faults,
     response_faults,
+    variant_faults,
 )
 from harness.checks.diagnosis.case import Case
 from harness.results import Diagnosis, InferenceTestResult
 from harness.specs import InferenceHandlerSpec
 
-_FAULTS = (package_faults, loading_faults, request_faults, response_faults, platform_faults)
+_FAULTS = (
+    package_faults,
+    loading_faults,
+    request_faults,
+    response_faults,
+    variant_faults,
+    platform_faults,
+)
 
 
 def diagnose(
