@@ -25,7 +25,22 @@ FOLDER = ".handlerproof"
 RECORD = "record.json"
 FORMAT = 1
 BLOCK_BYTES = 1 << 20
-UNTOLD = {"last_updated", "user_notes"}
+# What does not change what a node gives: notes, and paths, whose content counts instead.
+UNTOLD = {
+    "last_updated",
+    "user_notes",
+    "script_path",
+    "input_paths",
+    "output_paths",
+    "packaged_model_path",
+    "payload_samples_path",
+    "handler_path",
+    "model_dir",
+    "sys_path",
+    "model_paths",
+    "code_paths",
+    "data_paths",
+}
 
 
 class _Output(BaseModel):
@@ -119,9 +134,17 @@ def key_of(setting: Setting, node: str, inputs: Mapping[str, str], sent: Iterabl
         "max_rows": setting.spec.max_rows,
         "inputs": {name: digest(Path(path)) for name, path in sorted(inputs.items())},
         "sent": [digest(Path(path)) for path in sent],
+        "outputs": _output_places(setting, node),
         "code": list(_code(setting, node)),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _output_places(setting: Setting, node: str) -> dict[str, str]:
+    if setting.kind(node) == "inference":
+        return {}
+    paths = setting.spec.script_specs[node].output_paths
+    return {name: os.path.abspath(path) for name, path in sorted(paths.items())}
 
 
 def _code(setting: Setting, node: str) -> Iterator[str]:
@@ -132,9 +155,12 @@ def _code(setting: Setting, node: str) -> Iterator[str]:
         yield from map(digest, sources(file.absolute()))
         return
     handler = setting.handler(node)
-    for path in (handler.handler_path, handler.model_dir, *handler.sys_path):
+    overrides = (handler.model_paths, handler.code_paths, handler.data_paths)
+    named = [path for paths in overrides for path in paths.values()]
+    for path in (handler.handler_path, handler.model_dir, *handler.sys_path, *named):
         if path is not None:
-            yield from map(digest, sources(Path(path)) if path.endswith(".py") else [Path(path)])
+            file = Path(path).absolute()
+            yield from map(digest, sources(file) if file.suffix == ".py" else [file])
 
 
 def sources(file: Path) -> list[Path]:

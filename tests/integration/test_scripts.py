@@ -33,6 +33,15 @@ def test_demo_is_green_and_tells_every_verdict() -> None:
     assert "All as it should be." in done.stdout
 
 
+@pytest.mark.skipif(not COMMAND.exists(), reason="handlerproof is not installed: scripts/_setup")
+def test_demo_of_pipelines_is_green() -> None:
+    done = run("demo_pipeline.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " NO " not in done.stdout
+    assert "10 of 10 nodes are taken from before" in done.stdout
+    assert "would pass: JSON records instead of CSV" in done.stdout
+
+
 def test_bench_gives_a_figure_for_every_target() -> None:
     done = run("bench.py", "start", "round-trip", "--rounds", "1", "--json")
     assert done.returncode == 0, done.stderr
