@@ -293,7 +293,7 @@ def _payload_issues(run: HandlerRun, result: InferenceTestResult) -> Iterator[st
 def _request_edge(
     setting: Setting, run: HandlerRun, source: str, sent: Sent
 ) -> DataCompatibilityResult:
-    """Judge an edge that brings requests: input_fn and predict_fn took every one."""
+    """Judge an edge that brings requests: input_fn and predict_fn, or transform_fn, took all."""
     start = time.monotonic()
     node = run.row.node
     issues = list(_request_issues(run, sent))
@@ -338,7 +338,11 @@ def _request_issues(run: HandlerRun, sent: Sent) -> Iterator[str]:
 
 def _rows_of(result: InferenceTestResult, sent: Sent) -> list[FunctionTestResult]:
     names = {sample.sample_name for sample in sent.samples}
-    rows = (*result.input_fn_results, *result.predict_fn_results)
+    rows = (
+        *result.input_fn_results,
+        *result.predict_fn_results,
+        *result.transform_fn_results,
+    )
     return [row for row in rows if row.sample_name in names]
 
 

@@ -1,6 +1,5 @@
 """What a node gives as the body of a request: files to send, and a handler to try them on."""
 
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -142,14 +141,20 @@ class _Trials:
             self._model = live.model_call()
             if not live.row(self._model).success:
                 return self._said(self._model)
-        taken = live.input_call(parcel.body, parcel.content_type, secrets.token_hex(4))
-        if not live.row(taken).success:
-            return self._said(taken)
-        given = [arguments.kept_argument(taken), arguments.kept_argument(self._model)]
-        predicted = live.call("predict_fn", given)
+        calls = self._calls(parcel)
         live.settle()
-        live.forget([taken, predicted])
-        return None if live.row(predicted).success else self._said(predicted)
+        live.forget(calls)
+        return None if live.row(calls[-1]).success else self._said(calls[-1])
+
+    def _calls(self, parcel: Parcel) -> list[str]:
+        """Call what takes a request: transform_fn, or input_fn and, if it took it, predict_fn."""
+        live, model = self._live, arguments.kept_argument(self._model)
+        if live.transforms:
+            return [live.transform_call(model, parcel.body, parcel.content_type, None)]
+        taken = live.input_call(parcel.body, parcel.content_type)
+        if not live.row(taken).success:
+            return [taken]
+        return [taken, live.call("predict_fn", [arguments.kept_argument(taken), model])]
 
     def _said(self, call: str) -> str:
         row = self._live.row(call)

@@ -199,6 +199,26 @@ def mended(tester: RuntimeTester, folder: Path, broken: Broken, adapter: Adapter
     return tester.test_script_with_spec(script, {"input_paths": {"first_data": data}}).success
 
 
+def test_handler_with_transform_fn_is_sent_requests_too(tmp_path: Path) -> None:
+    code = """
+import json
+def model_fn(model_dir): return None
+def transform_fn(model, body, content_type, accept):
+    return json.dumps([row["a"] for row in list(json.loads(body))]), "application/json"
+"""
+    made = Made(tmp_path)
+    line = 'open(os.path.join(output_paths["first_data"], "x.json"), "w").write({!r})'
+    made.script("first", line.format('{"data": [{"a": 1}]}'))
+    made.handler("second", code, ["first"])
+    with RuntimeTester() as tester:
+        edge = tester.test_pipeline(made.spec()).edge("first", "second")
+        assert not edge.compatible
+        assert edge.adapter is not None
+        made.script("third", line.replace("first", "third").format('[{"a": 1}]'))
+        made.handler("fourth", code, ["third"])
+        assert tester.test_pipeline(made.spec()).edge("third", "fourth").compatible
+
+
 def test_edge_that_nothing_mends_has_no_adapter(tmp_path: Path) -> None:
     made = Made(tmp_path)
     made.script(

@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from harness import Outcome, RuntimeTester
+from harness import (
+    InferenceHandlerSpec,
+    InferencePipelineSpec,
+    Outcome,
+    PipelineDAG,
+    PipelineTestingSpecBuilder,
+    RuntimeTester,
+)
 from harness.errors import PipelineError
 from harness.pipeline_results import ScriptTestResult
 from harness.script_spec import ScriptExecutionSpec
@@ -266,8 +273,6 @@ def test_two_scripts(text: str, fits: bool, folder: Path) -> None:
 def test_script_and_handler(folder: Path) -> None:
     (folder / "inference.py").write_text(HANDLER)
     handler = {"handler_name": "h", "handler_path": str(folder / "inference.py")}
-    from harness import InferenceHandlerSpec
-
     spec = spec_of(folder, WRITES.format('[{"a": 1}]').replace("rows.csv", "rows.json"))
     with RuntimeTester() as tester:
         found = tester.test_script_to_inference_compatibility(spec, InferenceHandlerSpec(**handler))
@@ -296,3 +301,54 @@ def test_script_and_handler(folder: Path) -> None:
         assert found["details"] == [
             f"No valid files in output path 'data_output': {folder / 'out'}"
         ]
+
+
+def test_handler_that_cannot_be_opened_is_in_the_answer(folder: Path) -> None:
+    spec = spec_of(folder, WRITES.format("a,b\n1,2\n"))
+    handler = InferenceHandlerSpec(handler_name="h", packaged_model_path=str(folder / "nowhere"))
+    with RuntimeTester() as tester:
+        found = tester.test_script_to_inference_compatibility(spec, handler)
+    assert not found["compatible"]
+    assert "nowhere" in found["error"]
+
+
+def test_the_seed_s_way_from_a_graph_to_all_three_results(folder: Path) -> None:
+    """Builder, flow, handler and compatibility, one after the other."""
+    (folder / "scripts").mkdir()
+    copy = MAIN + (
+        "os.makedirs(output_paths['data_output'], exist_ok=True)\n"
+        "    text = open(os.path.join(input_paths['data_input'], 'rows.json')).read()\n"
+        "    open(os.path.join(output_paths['data_output'], 'rows.json'), 'w').write(text)\n"
+    )
+    for name in "data_loading", "data_preprocessing":
+        (folder / "scripts" / f"{name}.py").write_text(copy)
+    first = folder / "DataLoading_training" / "input"
+    first.mkdir(parents=True)
+    (first / "rows.json").write_text('[{"a": 1}]')
+    (folder / "inference.py").write_text(HANDLER)
+    samples = folder / "payloads"
+    samples.mkdir()
+    (samples / "one.json").write_text('[{"a": 2}]')
+    builder = PipelineTestingSpecBuilder(test_data_dir=str(folder))
+    nodes = ["DataLoading_training", "DataPreprocessing_training"]
+    pipeline = builder.build_from_dag(PipelineDAG(nodes, [(nodes[0], nodes[1])]))
+    handler = InferenceHandlerSpec(
+        handler_name="h",
+        handler_path=str(folder / "inference.py"),
+        payload_samples_path=str(samples),
+    )
+    with RuntimeTester(workspace_dir=folder) as tester:
+        flow = tester.test_pipeline_flow_with_spec(pipeline)
+        assert flow["pipeline_success"], flow["errors"]
+        assert list(flow["script_results"]) == nodes
+        assert tester.test_inference_pipeline(handler)["pipeline_success"]
+        loading = pipeline.script_specs[nodes[0]]
+        found = tester.test_script_to_inference_compatibility(loading, handler)
+        assert found["compatible"], found
+        mixed = InferencePipelineSpec(dag=pipeline.dag, script_specs=pipeline.script_specs)
+        mixed.dag.add_node("ModelServing")
+        mixed.dag.add_edge(nodes[1], "ModelServing")
+        mixed.add_inference_handler("ModelServing", handler)
+        whole = tester.test_pipeline_flow_with_spec(mixed)
+        assert whole["pipeline_success"], whole["errors"]
+        assert list(whole["inference_results"]) == ["ModelServing"]
