@@ -30,12 +30,13 @@ def prepare(asked: Mapping[str, str], folder: Path) -> dict[str, Path]:
             places[path] = places[outer] / path.relative_to(outer)
         else:
             places[path] = folder / str(number) / (path.name or "output")
-        _make(places[path], is_file=_is_file(path))
+        _make(places[path], is_file=is_written_like_a_file(path) and not path.is_dir())
     return {name: places[path] for name, path in wanted.items()}
 
 
-def _is_file(path: Path) -> bool:
-    return not path.is_dir() and _FILE_NAME.fullmatch(path.name) is not None
+def is_written_like_a_file(path: Path) -> bool:
+    """Tell whether a path has a name with an extension, so that a file is meant."""
+    return _FILE_NAME.fullmatch(path.name) is not None
 
 
 def _make(place: Path, *, is_file: bool) -> None:

@@ -65,6 +65,10 @@ def of_main_params(spec: ScriptExecutionSpec, main_params: Mapping[str, Any]) ->
     if not isinstance(job_args, Mapping) or not arguments.is_json(dict(job_args)):
         raise PipelineError("main_params: job_args must be a Namespace of what JSON can carry")
     inputs, places = (_paths(name, given[name]) for name in ("input_paths", "output_paths"))
+    try:
+        spec.command_line(inputs, places)
+    except KeyError as error:
+        raise PipelineError(f"main_params: the arguments need the path of {error}") from None
     return Parameters(
         inputs,
         places,

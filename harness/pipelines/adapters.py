@@ -19,6 +19,11 @@ CONTENT_TYPES = (CSV, JSON, JSONL)
 Attempt = Callable[[Parcel], str | None]
 
 
+def in_time() -> float:
+    """Give the instant until which a node's adapters are looked for."""
+    return time.monotonic() + SECONDS
+
+
 def find(
     refused: Parcel,
     error: str,
@@ -26,9 +31,13 @@ def find(
     *,
     content_types: tuple[str, ...],
     max_tries: int,
+    deadline: float,
 ) -> AdapterProposal | None:
-    """Look for a change with which a refused parcel passes; None when none was found in time."""
-    search = _Search(attempt, content_types, max_tries)
+    """Look for a change with which a refused parcel passes; None when none was found in time.
+
+    `deadline` is an instant of the monotonic clock.
+    """
+    search = _Search(attempt, content_types, max_tries, deadline)
     level = [(refused, error)]
     for _ in range(MAX_CHANGES):
         level = search.next_level(level, error)
@@ -40,11 +49,17 @@ def find(
 class _Search:
     """Breadth first: no change of two steps is tried before all of one."""
 
-    def __init__(self, attempt: Attempt, content_types: tuple[str, ...], max_tries: int) -> None:
+    def __init__(
+        self,
+        attempt: Attempt,
+        content_types: tuple[str, ...],
+        max_tries: int,
+        deadline: float,
+    ) -> None:
         self._attempt = attempt
         self._content_types = content_types
         self._max_tries = max_tries
-        self._deadline = time.monotonic() + SECONDS
+        self._deadline = deadline
         self._seen: set[tuple[bytes, str | None, str]] = set()
         self.tries = 0
         self.passed: Parcel | None = None

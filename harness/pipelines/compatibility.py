@@ -148,6 +148,7 @@ class _Pair:
             attempt,
             content_types=requests.types_for_adapters(self._handler),
             max_tries=MAX_TRIES,
+            deadline=adapters.in_time(),
         )
         answer = self._refused(error, found.passed_over)
         return {**answer, "adapter": adapter.model_dump() if adapter else None}

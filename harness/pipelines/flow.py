@@ -21,7 +21,7 @@ from harness.pipeline_results import (
     PipelineTestResult,
 )
 from harness.pipeline_specs import PipelineTestingSpec
-from harness.pipelines import edges, matching_reports, nodes, preflight, resume, wiring
+from harness.pipelines import edges, matching_reports, nodes, preflight, responses, resume, wiring
 from harness.pipelines.nodes import Done, Nothing, Setting
 from harness.pipelines.resume import Kept
 from harness.results import Outcome, not_asked
@@ -180,7 +180,7 @@ class _Flow:
         every = self._all_edges(node, before, rows)
         if row.handler is None or not row.success:
             return Done(row, every)
-        return Done(row, every, *nodes.responses(row.handler, folder))
+        return Done(row, every, *responses.write(row.handler, folder))
 
     # ------------------------------------------------------------ its edges
 

@@ -1,9 +1,6 @@
 """One node of a pipeline, run once with what the nodes before it gave."""
 
-import base64
-import mimetypes
 import os
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,13 +13,10 @@ from harness.pipeline_results import DataCompatibilityResult, NodeInput, NodeKin
 from harness.pipeline_specs import InferencePipelineTestingSpec, PipelineTestingSpec
 from harness.pipelines import preflight, requests
 from harness.pipelines.requests import Found
-from harness.pipelines.wiring import PACKAGE, PAYLOADS, RESPONSE, Wiring
-from harness.results import EndToEndTestResult, InferenceTestResult, Outcome
+from harness.pipelines.wiring import PACKAGE, PAYLOADS, Wiring
+from harness.results import InferenceTestResult, Outcome
 from harness.runtime.script_launch import Parameters
 from harness.specs import InferenceHandlerSpec, InferenceTestSample
-
-FILE_NAME = re.compile(r".+\.[A-Za-z][A-Za-z0-9]{0,7}")
-EXTENSIONS = {"application/jsonlines": ".jsonl", "application/x-npy": ".npy", "text/csv": ".csv"}
 
 
 @dataclass(frozen=True)
@@ -142,7 +136,7 @@ def _part(setting: Setting, source: str, output: str, place: Path, asked: str) -
         own = Path(os.path.abspath(setting.spec.script_specs[source].output_paths[output]))
         if wanted != own and wanted.is_relative_to(own) and place.is_dir():
             return place / wanted.relative_to(own)
-    if asked.endswith((".tar.gz", ".tgz")) or FILE_NAME.fullmatch(wanted.name):
+    if outputs.is_written_like_a_file(wanted):
         return _file_in(place, wanted.name) if place.is_dir() else place
     return place if place.is_dir() else place.parent
 
@@ -273,33 +267,6 @@ def outcome_of(result: InferenceTestResult) -> Outcome:
     rows = [*result.function_results(), *result.end_to_end_results]
     bad = (row.outcome for row in rows if not row.success and row.outcome is not Outcome.skipped)
     return next(bad, Outcome.failed)
-
-
-def responses(result: InferenceTestResult, folder: Path) -> tuple[dict[str, Path], dict[Path, str]]:
-    """Write what a handler answered as files: (its one output, the files' content types)."""
-    place, typed = folder / "responses", {}
-    place.mkdir(parents=True)
-    for number, row in enumerate(result.end_to_end_results):
-        body = _body(row)
-        if body is None:
-            continue
-        content_type = row.response.content_type or "application/octet-stream"
-        essence = content_type.partition(";")[0].strip()
-        extension = EXTENSIONS.get(essence) or mimetypes.guess_extension(essence) or ".bin"
-        stem = re.sub(r"[^A-Za-z0-9_-]+", "_", row.sample_name)[:80]
-        file = place / f"{number:03d}_{stem}{extension}"
-        file.write_bytes(body)
-        typed[file] = content_type
-    return {RESPONSE: place}, typed
-
-
-def _body(row: EndToEndTestResult) -> bytes | None:
-    response = row.response
-    if not row.success or response.body is None:
-        return None
-    if response.body_encoding == "base64":
-        return base64.b64decode(response.body)
-    return response.body.encode("utf-8")
 
 
 def not_run(setting: Setting, node: str, outcome: Outcome, why: str) -> NodeTestResult:

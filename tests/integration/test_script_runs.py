@@ -219,6 +219,12 @@ def test_main_params_win_over_the_spec(folder: Path) -> None:
             tester.test_script_with_spec(spec, {"job_args": Namespace(x=object())})
 
 
+def test_arguments_that_need_a_path_which_is_not_given(folder: Path) -> None:
+    spec = spec_of(folder, MAIN + "pass", arguments=("{input_paths.data_input}",))
+    with RuntimeTester() as tester, pytest.raises(PipelineError, match="need the path of"):
+        tester.test_script_with_spec(spec, {"input_paths": {}})
+
+
 def test_missing_input_is_named_before_anything_runs(folder: Path) -> None:
     spec = spec_of(folder, MAIN + "pass", input_paths={"data_input": str(folder / "nowhere")})
     with RuntimeTester() as tester, pytest.raises(PipelineError, match=r"data_input: .*nowhere"):
