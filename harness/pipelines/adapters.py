@@ -12,6 +12,7 @@ from harness.pipelines.tables import CSV, JSON, JSONL, Parcel, variants
 
 PREVIEW_CHARS = 400
 MAX_CHANGES = 3
+MAX_BYTES = 1 << 20  # of which there may be as many variants as tries
 SECONDS = 60.0
 CONTENT_TYPES = (CSV, JSON, JSONL)
 
@@ -35,8 +36,10 @@ def find(
 ) -> AdapterProposal | None:
     """Look for a change with which a refused parcel passes; None when none was found in time.
 
-    `deadline` is an instant of the monotonic clock.
+    A parcel of more than 1 MiB is not changed. `deadline` is an instant of the monotonic clock.
     """
+    if len(refused.body) > MAX_BYTES:
+        return None
     search = _Search(attempt, content_types, max_tries, deadline)
     level = [(refused, error)]
     for _ in range(MAX_CHANGES):

@@ -10,6 +10,17 @@ from typing import Any
 
 MAX_BYTES = 64 * 2**20
 NPY_MAGIC = b"\x93NUMPY"
+# What reading a file that is not what it says may raise; nothing of ours is hidden by it.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    SyntaxError,
+    MemoryError,
+    RecursionError,
+    csv.Error,
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +43,7 @@ def cut(path: Path, found: str, max_rows: int) -> Cut | None:
     cutter = CUTTERS.get(found)
     try:
         return Cut(data) if cutter is None else cutter(data, max_rows)
-    except (ValueError, csv.Error, RecursionError):
+    except UNREADABLE:
         return Cut(data)
 
 

@@ -25,6 +25,7 @@ from harness.pipelines import edges, matching_reports, nodes, preflight, respons
 from harness.pipelines.nodes import Done, Nothing, Setting
 from harness.pipelines.resume import Kept
 from harness.results import Outcome, not_asked
+from harness.runtime.stop import Stop
 
 NOT_SELECTED = not_asked("not selected")
 Listener = Callable[[NodeTestResult], None]
@@ -103,27 +104,34 @@ class _Flow:
         sorter = self.setting.spec.dag.sorter()
         sorter.prepare()
         workers = self.setting.spec.max_parallel or os.cpu_count() or 1
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="pipeline")
         running: dict[Future[Done], str] = {}
-        try:
-            while sorter.is_active():
-                for node in sorter.get_ready():
-                    if node in chosen:
-                        before = {
-                            source: done[source]
-                            for source in self.setting.spec.dag.get_dependencies(node)
-                        }
-                        running[pool.submit(self._node, node, before)] = node
-                    else:
+        with Stop() as stop:
+            pool = ThreadPoolExecutor(workers, thread_name_prefix="pipeline")
+            try:
+                while sorter.is_active():
+                    for node in sorter.get_ready():
+                        if node in chosen:
+                            running[pool.submit(self._heeding, stop, node, done)] = node
+                        else:
+                            sorter.done(node)
+                    ended = wait(running, return_when=FIRST_COMPLETED).done if running else ()
+                    for future in ended:
+                        node = running.pop(future)
+                        done[node] = future.result()
+                        self.on_node(done[node].row)
                         sorter.done(node)
-                for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
-                    node = running.pop(future)
-                    done[node] = future.result()
-                    self.on_node(done[node].row)
-                    sorter.done(node)
-        finally:
-            pool.shutdown(cancel_futures=True)
+            except BaseException:  # Ctrl-C above all: the nodes that run are not waited for
+                stop.set()
+                raise
+            finally:
+                pool.shutdown(cancel_futures=True)
         return done
+
+    def _heeding(self, stop: Stop, node: str, done: dict[str, Done]) -> Done:
+        """Run a node in a thread that ends when it is told to stop."""
+        sources = self.setting.spec.dag.get_dependencies(node)
+        with stop.heeded():
+            return self._node(node, {source: done[source] for source in sources})
 
     # ------------------------------------------------------------ one node
 

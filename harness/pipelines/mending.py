@@ -20,7 +20,6 @@ from harness.script_spec import ScriptExecutionSpec
 REFUSED = (Outcome.raised, Outcome.exited, Outcome.failed)
 CHANGEABLE = ("csv", "tsv", "json", "jsonl")
 MAX_FILES = 3
-MAX_FILE_BYTES = 4 * 2**20
 MAX_TRIES_SCRIPT = 40
 MAX_TRIES_HANDLER = 200
 TRY_TIMEOUT_S = 30.0
@@ -51,7 +50,7 @@ def of_script(
 
 
 def _is_changeable(file: Path) -> bool:
-    return file.stat().st_size <= MAX_FILE_BYTES and formats.detect(file) in CHANGEABLE
+    return file.stat().st_size <= adapters.MAX_BYTES and formats.detect(file) in CHANGEABLE
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from harness.pipeline_results import AdapterChange, Change
-from harness.pipelines.cutting import has_header
+from harness.pipelines.cutting import UNREADABLE, has_header
 
 BOM = b"\xef\xbb\xbf"
 DELIMITERS = {"csv": ",", "tsv": "\t"}
@@ -51,7 +51,7 @@ def variants(parcel: Parcel, error: str, content_types: tuple[str, ...]) -> Iter
     yield from _under_other_types(parcel, content_types)
     if parcel.body.startswith(BOM):
         yield parcel.changed("other", "drop the byte order mark", body=parcel.body[len(BOM) :])
-    with suppress(ValueError, csv.Error, RecursionError):  # not what its format says
+    with suppress(*UNREADABLE):  # not what its format says: nothing to change
         yield from _of_data(parcel, error, to_send=bool(content_types))
     if not content_types:
         yield from _renamed_files(parcel, error)

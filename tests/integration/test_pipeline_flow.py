@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from harness.errors import PipelineError
 from harness.pipeline_results import PipelineTestResult
 from harness.pipeline_specs import InferencePipelineTestingSpec
 from tests.integration.made_pipelines import Made
+from tests.waiting import wait_until
 
 PIPELINE = Path(__file__).parents[2] / "scripts" / "demo_files" / "pipeline"
 
@@ -127,7 +130,8 @@ while not os.path.exists({str(tmp_path / other)!r}):
             isolation="process",
             limits={"timeout_seconds": 60},
         )
-    assert result_of(made).pipeline_success
+    with RuntimeTester() as tester:
+        assert tester.test_pipeline(made.spec(max_parallel=2)).pipeline_success
 
 
 def test_max_rows_are_sent_and_the_rest_is_told(tmp_path: Path) -> None:
@@ -206,6 +210,24 @@ def test_package_without_a_handler_is_the_edge_s_fault(tmp_path: Path) -> None:
     result = result_of(made)
     assert result.node("serve").outcome is Outcome.failed
     assert "cannot use it" in result.edge("pack", "serve").compatibility_issues[0]
+
+
+def test_interrupt_ends_what_runs(tmp_path: Path) -> None:
+    """Ctrl-C reaches the nodes in their threads; they are not waited for until their timeouts."""
+    made = Made(tmp_path)
+    for node in "left", "right":
+        line = f"open({str(tmp_path / node)!r}, 'w').close()"
+        made.script(node, f"{line}\nwhile True: time.sleep(1)", isolation="process")
+
+    def interrupt() -> None:
+        wait_until(lambda: all((tmp_path / node).exists() for node in made.nodes), seconds=60)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with RuntimeTester() as tester, pytest.raises(KeyboardInterrupt):
+        tester.test_pipeline(made.spec(max_parallel=2))
+    thread.join()
 
 
 # ---------------------------------------------------------------- resume

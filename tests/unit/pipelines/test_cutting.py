@@ -60,15 +60,27 @@ def test_an_array_is_cut_along_its_first_dimension(array: numpy.ndarray, tmp_pat
     assert (numpy.load(io.BytesIO(found.body)) == array[:2]).all()
 
 
-def test_what_is_not_what_it_says_is_sent_whole(tmp_path: Path) -> None:
-    for data, kind in (
+def header_of(text: bytes) -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
         (b"{", "json"),
+        (b"[" * 100_000, "json"),
         (b"\x93NUMPY\x01\x00\xff\xff{}", "npy"),
+        (header_of(b"(" * 9_000), "npy"),
+        (header_of(b"{'shape': 'x', 'descr': '<f8', 'fortran_order': 0}"), "npy"),
+        (header_of(b"{'shape': (9, None), 'descr': '<', 'fortran_order': 0}"), "npy"),
+        (b"\xff\xfe,\n", "csv"),
         (b"PAR1", "parquet"),
-    ):
-        found = cut(made(tmp_path, data), kind, 2)
-        assert found is not None
-        assert (found.body, found.rows) == (data, None)
+    ],
+)
+def test_what_is_not_what_it_says_is_sent_whole(data: bytes, kind: str, tmp_path: Path) -> None:
+    found = cut(made(tmp_path, data), kind, 2)
+    assert found is not None
+    assert (found.body, found.rows) == (data, None)
 
 
 @pytest.mark.parametrize(
