@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import venv
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from harness import (
     HandlerEnvironmentError,
     InferenceHandlerSpec,
     InferenceTestSample,
+    Outcome,
     RuntimeTester,
+    ScriptExecutionSpec,
 )
 from tests.conftest import MakePackage
 from tests.handlers.good import packages
@@ -112,6 +115,30 @@ def test_plain_handler_passes_under(python: str, package: MakePackage) -> None:
     assert result.environment.kind == "python"
     refused = result.input_fn_results[1]
     assert refused.success, refused.error_message
+
+
+@pytest.mark.parametrize("python", found(), ids=lambda path: str(path).lstrip("/"))
+@pytest.mark.parametrize("arguments", [None, ("7",)], ids=["main", "program"])
+def test_script_runs_under(python: str, arguments: tuple[str] | None, tmp_path: Path) -> None:
+    version = found()[python]
+    if version is None or version < OLDEST:
+        pytest.skip(f"{python} is none that a worker runs on")
+    file = tmp_path / "script.py"
+    body = "import sys\nprint(sys.version_info[:2], sys.argv[1:])\nsys.exit(7)"
+    main = "def main(input_paths, output_paths, environ_vars, job_args):\n"
+    file.write_text(body if arguments else main + textwrap.indent(body, "    "))
+    spec = ScriptExecutionSpec(
+        script_name="script",
+        step_name="step",
+        script_path=str(file),
+        arguments=arguments,
+        environment={"python": python},
+    )
+    with RuntimeTester() as tester:
+        result = tester.test_script_with_spec(spec)
+    assert (result.outcome, result.exit_code) == (Outcome.exited, 7)
+    assert result.log is not None
+    assert result.log.head == f"{version[:2]} {list(arguments or ())}\n"
 
 
 def test_this_python_is_among_those_found() -> None:
