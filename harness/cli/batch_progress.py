@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import click
+import psutil
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -42,16 +43,11 @@ class Tally(Listener):
         self.done += 1
         self.failed += not entry.success
 
-    @property
-    def memory_bytes(self) -> int:
-        """What the running handlers were promised."""
-        return sum(promised for _, promised in self.running.values())
-
     def told(self) -> str:
         """Say where the batch is."""
         text = (
             f"{self.done} of {self.total} done, {self.failed} failed, {len(self.running)} running, "
-            f"{size(self.memory_bytes)} promised"
+            f"{size(memory_in_use())} in use"
         )
         left = self.seconds_left()
         return text if left is None else f"{text}, about {duration(left)} left"
@@ -131,6 +127,15 @@ class Events(Listener):
     def finished(self, entry: BatchEntry) -> None:
         """Write a line with the whole entry."""
         click.echo(ndjson.finished(entry))
+
+
+def memory_in_use() -> int:
+    """Give the resident bytes of all processes below this one; what they share counts for each."""
+    total = 0
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it ended meanwhile
+            total += child.memory_info().rss
+    return total
 
 
 @contextmanager
