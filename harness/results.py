@@ -269,6 +269,10 @@ class EnvironmentSummary(_Record):
     python_version: Text = Field(description="Its version, such as 3.11.7")
     executable: Text = Field(description="Its path")
     key: Text | None = Field(default=None, description="Key of an environment that is kept")
+    start: Literal["fresh", "warm"] = Field(
+        default="fresh", description="How the last worker was started"
+    )
+    start_reason: Text = Field(default="asked for", description="Why it was started so")
 
 
 # ---------------------------------------------------------------- rows

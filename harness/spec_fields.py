@@ -120,6 +120,12 @@ def _variables(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+def _module_name(value: str) -> str:
+    if not all(part.isidentifier() for part in value.split(".")):
+        raise ValueError(f"{value!r} is not the name of a module; write for example sklearn.svm")
+    return value
+
+
 def distinct(values: _Values) -> _Values:
     """Refuse a value that is there more than once."""
     twice = [value for value, count in Counter(values).items() if count > 1]
@@ -131,6 +137,7 @@ def distinct(values: _Values) -> _Values:
 Text = Annotated[str, AfterValidator(_text)]
 FileName = Annotated[Text, AfterValidator(_file_name)]
 PathText = Annotated[str, BeforeValidator(_path_as_text), AfterValidator(_path_text)]
+ModuleName = Annotated[str, AfterValidator(_module_name)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Variables = Annotated[dict[str, str], AfterValidator(_variables)]
 JsonData = Annotated[JsonValue, AfterValidator(_json_data)]

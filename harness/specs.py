@@ -33,6 +33,7 @@ from harness.spec_fields import (
     JsonData,
     MediaTypes,
     Mib,
+    ModuleName,
     PathText,
     Pattern,
     ProcessCount,
@@ -50,6 +51,7 @@ Stack = Literal["toolkit", "pytorch", "huggingface", "sklearn", "xgboost"]
 Isolation = Literal["auto", "process", "bwrap", "max"]
 Network = Literal[False, True, "loopback"]
 Stage = Literal["input_fn", "predict_fn", "output_fn", "transform_fn"]
+Start = Literal["auto", "fresh", "warm"]
 
 _MEMORY: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*(?:([KMGT])(?:I?B)?)?", re.I)
 _MIB_OF_UNIT: Final = {"K": 2**-10, "M": 1, "G": 2**10, "T": 2**20}
@@ -261,6 +263,16 @@ class InferenceHandlerSpec(SpecModel):
         default="inherit",
         description="Interpreter and packages of the handler: inherit for the tester's own, "
         '{"python": version or path}, {"venv": path}, or {"requirements": "auto", path or list}',
+    )
+    start: Start = Field(
+        default="auto",
+        description="fresh: each worker is started anew; warm: forked from a process that has "
+        "imported what the handler imports; auto: warm where more than one worker is started",
+    )
+    preload: tuple[ModuleName, ...] = Field(
+        default=(),
+        description="Modules that a warm worker finds imported, beside those that the handler "
+        "imports and that are known to be safe",
     )
     sys_path: tuple[PathText, ...] = Field(
         default=(), description="Further directories to import from, after the package's own"

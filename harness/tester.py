@@ -31,6 +31,7 @@ from harness.pipelines import compatibility, flow, matching, matching_reports, p
 from harness.pipelines.builder import PipelineTestingSpecBuilder
 from harness.pipelines.seed_views import flow_view
 from harness.results import FunctionTestResult, InferenceTestResult
+from harness.runtime.templates import Templates
 from harness.script_spec import DEFAULT_ROOT, ScriptExecutionSpec
 from harness.specs import InferenceHandlerSpec, RuntimeTestingConfiguration
 from harness.stack_results import StackComparison
@@ -62,12 +63,18 @@ class RuntimeTester:
         self.workspace_dir = None if folder is None else Path(folder)
         self.builder = PipelineTestingSpecBuilder(self._root())
         self._extractions = Extractions(self.workspace_dir)
+        self._templates: Templates | None = None
 
     def __enter__(self) -> "RuntimeTester":
+        """Keep, until the end of the block, what makes the next worker start sooner."""
+        self._templates = Templates(self.workspace_dir)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove what `_extract_packaged_model` made and was not cleaned up."""
+        """End what was kept; remove what `_extract_packaged_model` made and was not cleaned up."""
+        templates, self._templates = self._templates, None
+        if templates is not None:
+            templates.close()
         self._extractions.remove_all()
 
     # ------------------------------------------------------------ handlers
@@ -87,7 +94,7 @@ class RuntimeTester:
         HandlerEnvironmentError when no worker can be started.
         """
         self._need_inference_testing()
-        return handler_test.run(handler_spec, self._workspace(), on_row, on_note)
+        return handler_test.run(handler_spec, self._workspace(), on_row, on_note, self._templates)
 
     def compare_stacks(
         self,
@@ -194,7 +201,7 @@ class RuntimeTester:
                 if own_model is not None and spec.model_dir == own_model:
                     # The handler gets the private copy, never the caller's directory in place.
                     given = dict.fromkeys(given)
-                with opened(spec, run) as live:
+                with opened(spec, run, templates=self._templates) as live:
                     return function_view(live.function(function_name, given))
         except HarnessError as error:
             return {
@@ -211,7 +218,10 @@ class RuntimeTester:
         Raises SpecError and its kinds as `test_inference_handler` does.
         """
         self._need_inference_testing()
-        with RunDirectory(self._workspace()) as run, opened(spec_of(handler, run), run) as live:
+        with (
+            RunDirectory(self._workspace()) as run,
+            opened(spec_of(handler, run), run, templates=self._templates) as live,
+        ):
             yield live
 
     # ------------------------------------------------------------ scripts and pipelines

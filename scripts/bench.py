@@ -10,11 +10,11 @@ import argparse
 import json
 from dataclasses import asdict
 
-from benchmarks import isolation, report, round_trip, soak, start
+from benchmarks import bodies, isolation, overhead, peers, report, round_trip, soak, start
 from benchmarks.measure import Figure
 from rich.console import Console
 
-PARTS = {part.NAME: part for part in (start, round_trip, isolation)}
+PARTS = {part.NAME: part for part in (start, round_trip, peers, bodies, overhead, isolation)}
 
 
 def main() -> None:

@@ -45,6 +45,7 @@ class Worker:
         self._model_dir = ""
         self._handler_roots: list[str] = []
         self._max_response_bytes = 0
+        self._modules: list[str] = []
         self._streams: tuple[Any, ...] = (sys.stdout, sys.stderr)
         stream: Any
         for stream in self._streams:
@@ -92,6 +93,7 @@ class Worker:
         module, elapsed, error = self._measure(work)
         if error is not None:
             return self._raised(request, error, elapsed)
+        self._modules = usage.modules()
         return Loaded(
             id=request["id"],
             file=handler.file_of(module),
@@ -200,7 +202,12 @@ class Worker:
             attempts=self._watch.collect(),
             response=response,
             oversize_bytes=oversize,
+            modules=self._new_modules() if request["function"] == "model_fn" else None,
         )
+
+    def _new_modules(self) -> list[str] | None:
+        """Name the modules that the model needed beyond the handler's import."""
+        return [name for name in usage.modules() if name not in self._modules] or None
 
     def _context_of(self, request: dict[str, Any]) -> Any:
         """Give the context of a request: its later functions get that of its first."""

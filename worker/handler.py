@@ -12,6 +12,7 @@ import os
 import site
 import sys
 
+from . import image
 from .failures import clean
 from .protocol import MAX_MESSAGE_CHARS, MAX_NAME_CHARS, MAX_PARAMETERS, Function
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 def prepare(load: dict[str, Any]) -> None:
     """Give the process the environment's packages, the server's sys.path and its directory."""
-    site.main()
+    if not image.renew():
+        site.main()
     sys.argv = ["handler"]
     paths = list(load["sys_path"])
     if load.get("python_path"):

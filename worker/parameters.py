@@ -12,6 +12,8 @@ import os
 import pickle
 import sys
 
+from . import bodies
+
 
 class Unavailable(Exception):
     """A parameter could not be had; its text is for the user."""
@@ -34,15 +36,24 @@ def resolve(argument: dict[str, Any], kept: dict[str, Any], profile: Any) -> Any
         return profile.accept(argument.get("accept"))
     if kind == "content_type":
         return profile.content_type(argument.get("content_type"))
-    data = binascii.a2b_base64(argument["data"])
+    data = _data(argument)
     if kind == "bytes":
-        return data
+        return bytes(data)
     if kind == "body":
         return profile.body(data, argument.get("content_type"))
     return _unpickle(data)
 
 
-def _unpickle(data: bytes) -> Any:
+def _data(argument: dict[str, Any]) -> bytes | bytearray:
+    if argument.get("size") is None:
+        return binascii.a2b_base64(argument["data"])
+    try:
+        return bodies.read(argument["at"], argument["size"])
+    except OSError as error:
+        raise Unavailable("a parameter of the call cannot be read: %s" % error) from error
+
+
+def _unpickle(data: bytes | bytearray) -> Any:
     try:
         return pickle.loads(data)
     except Exception as error:

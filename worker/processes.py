@@ -20,9 +20,9 @@ def descendants(root: int) -> list[int]:
     found: list[int] = []
     pending = [root]
     while pending:
-        children = _children(pending.pop())
-        found += children
-        pending += children
+        below = children(pending.pop())
+        found += below
+        pending += below
     return found
 
 
@@ -45,7 +45,38 @@ def owned_bytes(pid: int) -> int:
     return sum(int(sizes[name].split()[1]) * 1024 for name in names if name in sizes)
 
 
-def _children(pid: int) -> list[int]:
+def anonymous(pid: int) -> tuple[int, int]:
+    """Give a process's anonymous memory, and its proportional share of it; 0 where not told."""
+    text = _read("%s/%s/smaps_rollup" % (PROC, pid)) or b""
+    sizes = {line.split(b":")[0]: line.split() for line in text.splitlines()[1:]}
+    found = [int(sizes[name][1]) * 1024 if name in sizes else 0 for name in _ANONYMOUS]
+    return found[0], found[1]
+
+
+def unowned_image_bytes(tree: list[int]) -> int:
+    """Give what of a template's image its forks have, and their proportional shares leave out.
+
+    This process is a fork of the template as well, so its own share tells how many have each page;
+    those of the tree that are forks too have as much of it each. A fresh worker would own it all.
+    """
+    image, share = anonymous(os.getpid())
+    mark = _stack_start(os.getpid())
+    forks = sum(_stack_start(pid) == mark for pid in tree)
+    return max(0, image - share * forks) if forks else 0
+
+
+def _stack_start(pid: int) -> bytes:
+    """Give where a process's stack begins, which is chosen anew by each exec and kept by a fork."""
+    text = _read("%s/%d/stat" % (PROC, pid)) or b""
+    fields = text.rpartition(b")")[2].split()
+    return fields[25] if len(fields) > 25 else b""
+
+
+_ANONYMOUS = (b"Anonymous", b"Pss_Anon")
+
+
+def children(pid: int) -> list[int]:
+    """List the children of a process."""
     found: list[int] = []
     try:
         threads = os.listdir("%s/%d/task" % (PROC, pid))

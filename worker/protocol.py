@@ -14,6 +14,8 @@ VERSION = 1
 REQUESTS_FD = 200
 REPLIES_FD = 201
 STACKS_FD = 202
+BODIES_FD = 203
+RESPONSES_FD = 204
 
 # A worker whose channel was closed under it leaves with this code.
 EXIT_CHANNEL_LOST = 213
@@ -32,6 +34,10 @@ MAX_ATTEMPTS = 100
 LINE_OVERHEAD_BYTES = 1_048_576
 
 FUNCTIONS = ("model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn")
+
+# Packages that are safe to fork when they were only imported (docs/decisions/0140-template.md).
+SAFE_PACKAGES = tuple("joblib numpy pandas scipy sklearn threadpoolctl torch xgboost".split())  # noqa: SIM905
+MAX_MODULES = 200
 
 TYPE_CHECKING = False
 if TYPE_CHECKING or __name__ == "worker.protocol":
@@ -107,7 +113,8 @@ class Failure(Strict):
 class Response(Strict):
     """What the serving container would send for a returned value, or for an exception.
 
-    worker_died: its worker ends over this, and the next request finds a fresh one.
+    worker_died: its worker ends over this, and the next request finds a fresh one. With
+    stored_bytes, the body is in the file of responses, and body and body_encoding are null.
     """
 
     status: Count | None = None
@@ -116,6 +123,7 @@ class Response(Strict):
     body_encoding: Literal["utf-8", "base64"] | None = None
     reason: str | None = None
     worker_died: bool = False
+    stored_bytes: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +142,8 @@ class Argument(Strict):
     kind "json": `json` as it is. "kept": the value that call `id` returned. "bytes": `data` from
     base64. "body": `data` from base64, decoded as the serving stack decodes a request of this
     `content_type`. "content_type" and "accept": what the stack makes of this header. "pickle":
-    `data` from base64, a cloudpickle.
+    `data` from base64, a cloudpickle. In place of `data`, `size` bytes from `at` on may lie in the
+    file of bodies.
     """
 
     kind: Literal["json", "kept", "bytes", "body", "content_type", "accept", "pickle"]
@@ -143,6 +152,8 @@ class Argument(Strict):
     data: str | None = None
     content_type: str | None = None
     accept: str | None = None
+    at: Count | None = None
+    size: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -292,6 +303,7 @@ class Returned(Strict):
     response: Response | None = None
     oversize_bytes: Count | None = None
     attempts: list[Attempt] | None = None
+    modules: list[str] | None = None
     type: Literal["returned"] = "returned"
 
 
@@ -336,6 +348,7 @@ class Start(Strict):
     max_processes: Count | None = None
     max_file_bytes: Count | None = None
     cgroup_fds: list[Count] = field(default_factory=list)
+    body_fds: list[Count] = field(default_factory=list)
     type: Literal["start"] = "start"
 
 
@@ -405,10 +418,87 @@ class Ended(Strict):
     type: Literal["ended"] = "ended"
 
 
+# ---------------------------------------------------------------- tester -> template
+
+
+@dataclass(frozen=True)
+class Preload(Strict):
+    """Import these modules: the first line to a template. Answered by Warmed.
+
+    "a.b" is a module; "a.b:name" a name of it, which may be a module too. directory is the parent
+    of the template's HOME and TMPDIR, in which no import may leave a file.
+    """
+
+    modules: list[str]
+    directory: str
+    type: Literal["preload"] = "preload"
+
+
+@dataclass(frozen=True)
+class Fork(Strict):
+    """Fork a supervisor with the descriptors sent along. Answered by Forked or Declined."""
+
+    type: Literal["fork"] = "fork"
+
+
+@dataclass(frozen=True)
+class Sweep(Strict):
+    """End what a supervisor that was killed has left behind. Answered by Swept."""
+
+    type: Literal["sweep"] = "sweep"
+
+
+# ---------------------------------------------------------------- template -> tester
+
+
+@dataclass(frozen=True)
+class Warmed(Strict):
+    """What was imported, could not be (left_out) and must not be (unsafe), each with the reason.
+
+    A refusal, or anything unsafe, and the template is of no use. packages are the top-level names
+    of all loaded modules, anonymous_bytes the memory that every fork begins with.
+    """
+
+    python: str
+    imported: list[str]
+    left_out: dict[str, str]
+    unsafe: dict[str, str]
+    packages: list[str]
+    anonymous_bytes: Count
+    refusal: str | None = None
+    type: Literal["warmed"] = "warmed"
+
+
+@dataclass(frozen=True)
+class Forked(Strict):
+    """The supervisor exists; its worker is not yet there."""
+
+    pid: Count
+    type: Literal["forked"] = "forked"
+
+
+@dataclass(frozen=True)
+class Declined(Strict):
+    """It is not safe to fork."""
+
+    reason: str
+    type: Literal["declined"] = "declined"
+
+
+@dataclass(frozen=True)
+class Swept(Strict):
+    """So many processes were ended."""
+
+    processes: Count
+    type: Literal["swept"] = "swept"
+
+
 REQUESTS = (Load, Call, LoadScript, RunScript, Release)
 ORDERS = (Start, Kill, Dump)
 REPLIES = (Ready, Loaded, Returned, Raised, Refused)
 REPORTS = (Started, NotStarted, Sample, Ended)
+WARM_ORDERS = (Preload, Fork, Sweep)
+WARM_REPORTS = (Warmed, Forked, Declined, Swept)
 
 
 def plain(record: object) -> object:

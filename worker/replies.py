@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 import binascii
 import json
 
-from . import failures
+from . import bodies, failures
 from .protocol import LINE_OVERHEAD_BYTES, MAX_MESSAGE_CHARS, Response
 
 
@@ -40,7 +40,8 @@ class Reply:
 
 def on_the_wire(reply: Reply) -> Response:
     """Turn a reply into its message."""
-    text, encoding = (None, None) if reply.body is None else as_text(reply.body)
+    stored = reply.body is not None and bodies.store(reply.body)
+    text, encoding = (None, None) if stored or reply.body is None else as_text(reply.body)
     return Response(
         status=reply.status,
         content_type=_bounded(reply.content_type, LINE_OVERHEAD_BYTES // 8),
@@ -48,6 +49,7 @@ def on_the_wire(reply: Reply) -> Response:
         body_encoding=encoding,  # type: ignore[arg-type]
         reason=_bounded(reply.reason, MAX_MESSAGE_CHARS),
         worker_died=reply.worker_died,
+        stored_bytes=len(reply.body) if stored and reply.body is not None else None,
     )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 import os
 
 from . import codec, libc
-from .protocol import EXIT_CHANNEL_LOST, REPLIES_FD, REQUESTS_FD, plain
+from .protocol import BODIES_FD, EXIT_CHANNEL_LOST, REPLIES_FD, REQUESTS_FD, RESPONSES_FD, plain
 
 READ_BYTES = 65_536  # what a pipe holds
 
@@ -31,6 +31,11 @@ class Channel:
         os.dup2(2, 1)
         if nothing > 2:
             os.close(nothing)
+        for descriptor in (BODIES_FD, RESPONSES_FD):
+            try:
+                os.set_inheritable(descriptor, False)
+            except OSError:  # a tester that gave none
+                pass
         self._pid = os.getpid()
         self._pending = b""
         os.register_at_fork(after_in_child=self._disown)
@@ -67,7 +72,7 @@ class Channel:
 
     def _disown(self) -> None:
         """Close the channel in a forked copy, so that it can neither answer nor hold it open."""
-        for descriptor in (REQUESTS_FD, REPLIES_FD):
+        for descriptor in (REQUESTS_FD, REPLIES_FD, BODIES_FD, RESPONSES_FD):
             try:
                 os.close(descriptor)
             except OSError:

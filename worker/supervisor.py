@@ -14,11 +14,11 @@ import time
 from struct import unpack
 
 from . import codec, libc, processes
-from .protocol import Ended, NotStarted, Sample, Started, plain
+from .protocol import BODIES_FD, RESPONSES_FD, Ended, NotStarted, Sample, Started, plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
 INTERVAL_S = 0.010
 NEAR_INTERVAL_S = 0.002  # from half the memory limit on: the overshoot is speed x interval
@@ -42,10 +42,27 @@ def main(arguments: list[str]) -> None:
 class Supervisor:
     """One worker's tree, from start to the last process."""
 
-    def __init__(self, control: int, report: int, deadline: int) -> None:
+    def __init__(
+        self,
+        control: int,
+        report: int,
+        deadline: int,
+        *,
+        tester: int | None = None,
+        groups: list[int] | None = None,
+        start: Callable[[dict[str, Any], list[int]], int] | None = None,
+    ) -> None:
+        """Take descriptors, and how a worker is started: None for a program of its own.
+
+        `tester` is a pidfd, for a supervisor that is not the tester's child; it was forked then,
+        and `groups` are the descriptors of the order's groups by the numbers that they have here.
+        """
         self._control = control
         self._report = report
         self._deadline = deadline
+        self._tester = tester
+        self._groups = groups
+        self._start = start or _spawn
         self._parent = os.getppid()
         self._worker = 0
         self._status: Any = None
@@ -65,16 +82,18 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         subreaper = libc.become_subreaper()
-        groups = order.get("cgroup_fds", [])
+        groups = order.get("cgroup_fds", []) if self._groups is None else self._groups
         for descriptor in groups:
             os.set_inheritable(descriptor, False)
         try:
-            self._worker = _spawn(order)
+            limit(order)
+            self._worker = self._start(order, groups)
         except OSError as error:
             self._send(NotStarted(errno=error.errno or 0))
             return
         _detach_standard_streams()
-        _join(groups, self._worker)
+        for descriptor in groups:
+            os.close(descriptor)
         self._send(Started(pid=self._worker, subreaper=subreaper))
         _prefer_for_oom(self._worker)
         reason = self._watch()
@@ -96,6 +115,8 @@ class Supervisor:
         poll.register(self._control, select.POLLIN)
         if hasattr(os, "pidfd_open"):
             poll.register(os.pidfd_open(self._worker), select.POLLIN)
+        if self._tester is not None:
+            poll.register(self._tester, select.POLLIN)
         interval = INTERVAL_S
         while True:
             for descriptor, _ in poll.poll(interval * 1000):
@@ -103,10 +124,12 @@ class Supervisor:
                     end = self._obey(os.read(self._control, 65536))
                     if end is not None:
                         return end
+                elif descriptor == self._tester:
+                    return "orphaned"
             self._reap()
             if self._status is not None:
                 return "exit"
-            if os.getppid() != self._parent:
+            if self._tester is None and os.getppid() != self._parent:
                 return "orphaned"
             if self._is_overdue():
                 return "deadline"
@@ -123,7 +146,7 @@ class Supervisor:
             if kind == "kill":
                 return "killed"
             if line:
-                _kill(self._worker, signal.SIGUSR1)
+                kill(self._worker, signal.SIGUSR1)
         return None
 
     def _is_overdue(self) -> bool:
@@ -163,6 +186,8 @@ class Supervisor:
         """Sum what the tree's processes own, shared pages once."""
         start = time.monotonic()
         owned = sum(processes.owned_bytes(pid) for pid in tree)
+        if self._tester is not None:
+            owned += processes.unowned_image_bytes(tree)
         self._peak = max(self._peak, owned)
         self._confirmed_rss = resident
         self._confirmed_at = time.monotonic()
@@ -197,12 +222,12 @@ class Supervisor:
             tree = set(processes.descendants(os.getpid())) or {self._worker}
             fresh = tree - stopped
             for pid in fresh:
-                _kill(pid, signal.SIGSTOP)
+                kill(pid, signal.SIGSTOP)
             stopped |= fresh
             if fresh:
                 continue
             for pid in tree:
-                _kill(pid, signal.SIGKILL)
+                kill(pid, signal.SIGKILL)
             if not self._reap_for(LOOK_AGAIN_S):
                 return 0
             if time.monotonic() > give_up:
@@ -244,28 +269,38 @@ class Supervisor:
             pass  # the tester is gone, or slow; the next look will notice
 
 
-def _spawn(order: dict[str, Any]) -> int:
-    """Start the worker in a session of its own, with this process's standard streams."""
+def limit(order: dict[str, Any]) -> None:
+    """Take on the limits and the directory that the worker inherits."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if order.get("max_file_bytes"):
         size = order["max_file_bytes"]
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     os.chdir(order["directory"])
-    return os.posix_spawn(
+
+
+def _spawn(order: dict[str, Any], groups: list[int]) -> int:
+    """Start the worker in a session of its own, with this process's standard streams.
+
+    It is put into its control groups before it has run any code of the handler.
+    """
+    bodies = order.get("body_fds", [])
+    for descriptor in bodies:
+        os.set_inheritable(descriptor, False)
+    places = zip(bodies, (BODIES_FD, RESPONSES_FD))
+    pid = os.posix_spawn(
         order["argv"][0],
         order["argv"],
         order["environ"],
+        file_actions=[(os.POSIX_SPAWN_DUP2, source, number) for source, number in places],
         setsid=True,
         setsigmask=[],
         setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE],
     )
-
-
-def _join(groups: list[int], pid: int) -> None:
-    """Put the worker into its control groups, before it has run any code of the handler."""
     for descriptor in groups:
         os.write(descriptor, b"%d" % pid)
+    for descriptor in bodies:
         os.close(descriptor)
+    return pid
 
 
 def _detach_standard_streams() -> None:
@@ -289,7 +324,8 @@ def _prefer_for_oom(pid: int) -> None:
         os.close(file)
 
 
-def _kill(pid: int, number: int) -> None:
+def kill(pid: int, number: int) -> None:
+    """Send a signal to a process that may be gone."""
     try:
         os.kill(pid, number)
     except OSError:

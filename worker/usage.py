@@ -5,6 +5,9 @@ from __future__ import annotations
 import _thread
 import os
 import resource
+import sys
+
+from .protocol import MAX_MODULES, SAFE_PACKAGES
 
 UNIT_BYTES = 1024 if os.uname().sysname == "Linux" else 1
 
@@ -44,3 +47,14 @@ def descriptors() -> int | None:
         return os.stat("/proc/self/fd").st_size or len(os.listdir("/proc/self/fd")) - 1
     except OSError:
         return None
+
+
+def modules() -> list[str]:
+    """Name the loaded modules of the safe packages, for a template: public, two levels deep."""
+    found = []
+    for name in list(sys.modules):
+        parts = name.split(".") if isinstance(name, str) else [""]
+        public = not any(part.startswith("_") for part in parts)
+        if parts[0] in SAFE_PACKAGES and len(parts) <= 2 and public:
+            found.append(name)
+    return sorted(found)[:MAX_MODULES]

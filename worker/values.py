@@ -152,7 +152,7 @@ def _size(value: Any) -> int | None:
     if isinstance(value, (bytes, bytearray)):
         return len(value)
     if isinstance(value, str):
-        return len(value.encode("utf-8", "surrogatepass"))
+        return len(value if value.isascii() else value.encode("utf-8", "surrogatepass"))
     size = getattr(value, "nbytes", None)
     if size is None or callable(size):
         memory = getattr(value, "memory_usage", None)

@@ -1,6 +1,5 @@
 """The parameters of a call: from what a user gives to the positional arguments on the wire."""
 
-import base64
 import json
 import math
 import os
@@ -10,6 +9,7 @@ from typing import Any
 
 from harness.checks import pickles
 from harness.errors import SpecError
+from harness.runtime.bodies import Raw
 from worker.protocol import Argument
 
 # The contract's names for each position, beside which the handler's own names are understood.
@@ -80,9 +80,9 @@ def path_text(path: Any) -> str:
     raise SpecError(f"model_dir must be a path, got {shown(path)!r}")
 
 
-def body_argument(body: bytes, content_type: str | None) -> Argument:
+def body_argument(body: bytes, content_type: str | None) -> Raw:
     """Send a request's body, which the worker decodes by the serving stack's rule."""
-    return Argument(kind="body", data=_base64(body), content_type=content_type)
+    return Raw("body", body, content_type)
 
 
 def content_type_argument(content_type: str | None) -> Argument:
@@ -100,10 +100,10 @@ def kept_argument(call_id: str) -> Argument:
     return Argument(kind="kept", id=call_id)
 
 
-def plain_argument(value: Any) -> Argument:
+def plain_argument(value: Any) -> Argument | Raw:
     """Send a value as JSON where that gives back the same value, else as a cloudpickle."""
     if isinstance(value, bytes):
-        return Argument(kind="bytes", data=_base64(value))
+        return Raw("bytes", value)
     if is_json(value):
         return Argument(kind="json", json=value)
     try:
@@ -112,7 +112,7 @@ def plain_argument(value: Any) -> Argument:
         raise SpecError(
             f"a parameter of type {type(value).__name__} cannot be sent to the worker: {error}"
         ) from error
-    return Argument(kind="pickle", data=_base64(data))
+    return Raw("pickle", data)
 
 
 def is_json(value: Any) -> bool:
@@ -149,10 +149,6 @@ def _place(function: str, name: str, own: Sequence[str]) -> int:
         return own.index(name)
     known = sorted({*own[: len(expected)], *(names[0] for names in expected)})
     raise SpecError(f"test_params: {function} has no parameter {name!r}; it takes {known}")
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
 
 
 def _is_unicode(text: str) -> bool:

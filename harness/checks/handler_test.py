@@ -10,6 +10,7 @@ from harness.checks.live import Listener, opened
 from harness.checks.samples import collect
 from harness.environments.tool import Note
 from harness.results import InferenceTestResult
+from harness.runtime.templates import Templates
 from harness.specs import InferenceHandlerSpec
 
 
@@ -18,6 +19,7 @@ def run(
     workspace: Path | None,
     on_row: Listener | None = None,
     on_note: Note = lambda text: None,
+    templates: Templates | None = None,
 ) -> InferenceTestResult:
     """Test a handler: each function, and every sample with every accept type.
 
@@ -29,7 +31,7 @@ def run(
     start = time.monotonic()
     with RunDirectory(workspace) as directory:
         samples = collect(spec, directory)
-        with opened(spec, directory, on_row, on_note) as live:
+        with opened(spec, directory, on_row, on_note, templates) as live:
             asked = variants.asked(spec, samples.chosen)
             further = [variant.request for variant in asked]
             called = flow.run(live, spec, samples.chosen, further)

@@ -5,8 +5,8 @@ input_fn finds a fresh one.
 """
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import worker.protocol as protocol
@@ -28,12 +28,15 @@ from harness.results import (
     ResponseSummary,
 )
 from harness.runtime import isolation, layers
+from harness.runtime.bodies import Raw
 from harness.runtime.evidence import Answer, Ending
 from harness.runtime.launch import HandlerLauncher
 from harness.runtime.session import Session
+from harness.runtime.templates import Templates
 from harness.specs import InferenceHandlerSpec
 
 NO_REQUEST = Headers()
+Parameter = protocol.Argument | Raw
 Listener = Callable[[FunctionTestResult], None]
 
 
@@ -168,7 +171,7 @@ class LiveHandler:
 
     def output_call(
         self,
-        prediction: protocol.Argument,
+        prediction: Parameter,
         accept: str | None,
         *,
         headers: Headers | None = None,
@@ -188,7 +191,7 @@ class LiveHandler:
 
     def transform_call(
         self,
-        model: protocol.Argument,
+        model: Parameter,
         body: str | bytes,
         content_type: str | None,
         accept: str | None,
@@ -221,7 +224,7 @@ class LiveHandler:
     def call(
         self,
         function: str,
-        given: list[protocol.Argument],
+        given: Sequence[Parameter],
         *,
         headers: Headers = NO_REQUEST,
         **fields: Any,
@@ -241,7 +244,7 @@ class LiveHandler:
             protocol.Call(
                 id=name,
                 function=function,  # type: ignore[arg-type]
-                arguments=given,
+                arguments=[self._carried(self._session, item) for item in given],
                 content_type=headers.content_type,
                 accept=headers.accept,
                 body_bytes=headers.body_bytes,
@@ -257,6 +260,9 @@ class LiveHandler:
         else:
             self._record(name, function, answer, "call", fields)
         return name
+
+    def _carried(self, session: Session, item: Parameter) -> protocol.Argument:
+        return session.carry(item) if isinstance(item, Raw) else item
 
     def row(self, name: str) -> FunctionTestResult:
         """Give the row of a call, amended by what was found out later."""
@@ -330,8 +336,7 @@ class LiveHandler:
         self.isolation = isolation.in_force(
             self.spec, self._launcher.plan, subreaper=session.subreaper
         )
-        assert session.ready is not None
-        self.environment = self._launcher.interpreter.summary(session.ready.python)
+        self.environment = self._launcher.summary(session)
         answer = self._launcher.load(session, secrets.token_hex(8))
         if isinstance(answer.reply, protocol.Loaded):
             self._session = session
@@ -374,6 +379,8 @@ class LiveHandler:
                 self._deadly.add(name)
         if isinstance(answer.reply, protocol.Returned):
             self._latest[function] = name
+            if answer.reply.modules is not None:
+                self._launcher.learn(answer.reply.modules)
         if answer.ending is not None or getattr(answer.reply, "fatal", False):
             self._drop(answer.ending)
 
@@ -408,7 +415,7 @@ class LiveHandler:
                 f"{session.late_log_bytes} bytes were written to the log between calls"
             )
 
-    def _argument(self, value: Any, source: str) -> protocol.Argument:
+    def _argument(self, value: Any, source: str) -> Parameter:
         if value is ...:
             if source not in self._latest:
                 raise SpecError(f"there is no value of {source}; call it first, or give one")
@@ -425,27 +432,31 @@ def opened(
     run: RunDirectory,
     on_row: Listener | None = None,
     on_note: Note = lambda text: None,
+    templates: Templates | None = None,
 ) -> Iterator[LiveHandler]:
     """Unpack a handler's package into a run directory and give it live; end its worker after.
 
     `on_note` is told what goes on before: an environment that is built, what preflight found.
-    Raises PackageError, SpecError, HandlerEnvironmentError or IsolationUnavailableError before any
-    code of the handler ran.
+    `templates` are what is kept between calls; without any, a spec that asks for a warm start gets
+    one for its own workers. Raises PackageError, SpecError, HandlerEnvironmentError or
+    IsolationUnavailableError before any code of the handler ran.
     """
     package = open_package(spec, run)
     plan = layers.plan(spec)
     exposed = not (plan.has("landlock") or plan.has("bwrap"))
     stack = spec.stack if spec.stack_chosen else None
-    with provided(
-        spec.environment, package.code_dir, stack, run.path, exposed=exposed, note=on_note
-    ) as interpreter:
-        launcher = HandlerLauncher(spec, package, run.path, interpreter)
+    with ExitStack() as own:
+        interpreter = own.enter_context(
+            provided(
+                spec.environment, package.code_dir, stack, run.path, exposed=exposed, note=on_note
+            )
+        )
+        if templates is None and spec.start == "warm":
+            templates = own.enter_context(Templates(run.path.parent))
+        launcher = HandlerLauncher(spec, package, run.path, interpreter, templates)
         handler = LiveHandler(spec, package, launcher, on_row)
-        found = preflight.warnings(spec, package, interpreter)
-        handler.warnings += found
+        handler.warnings += preflight.warnings(spec, package, interpreter)
         if handler.warnings:
             on_note("\n".join(f"warning: {text}" for text in handler.warnings))
-        try:
-            yield handler
-        finally:
-            handler.close()
+        own.callback(handler.close)
+        yield handler

@@ -192,7 +192,7 @@ class _Running:
                 "isolation": isolation.in_force(
                     self._spec, self._launcher.plan, subreaper=session.subreaper
                 ),
-                "environment": self._launcher.interpreter.summary(session.ready.python),
+                "environment": self._launcher.summary(session),
             }
             answer = loaded = self._launcher.load(session, secrets.token_hex(8))
             if isinstance(loaded.reply, protocol.Refused):

@@ -69,6 +69,8 @@ Examples:
               help="Show what other content types and accept types are answered.")  # fmt: skip
 @click.option("--probe", is_flag=True,
               help="Send each sample with one row, two rows and a charset too.")  # fmt: skip
+@click.option("--start", type=click.Choice(["auto", "fresh", "warm"]),
+              help="Start workers anew, or from a warm process (default auto).")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",
               show_default=True, help="What to print on standard output.")  # fmt: skip
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE",
@@ -107,6 +109,7 @@ def _fields(options: dict[str, Any]) -> dict[str, Any]:
         "supported_accept_types": list(options["accept"]) or None,
         "supported_content_types": list(options["content_type"]) or None,
         "isolation": options["isolation"],
+        "start": options["start"],
         "environment": environment(options, fields.get("environment")),
     }
     fields |= {name: value for name, value in simple.items() if value is not None}

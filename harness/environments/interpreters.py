@@ -51,10 +51,15 @@ class Interpreter:
     private: str | None = None
     key: str | None = None
 
-    def summary(self, version: str) -> EnvironmentSummary:
-        """Describe it for a result, with the version that really answered."""
+    def summary(self, version: str, *, warm: bool, reason: str) -> EnvironmentSummary:
+        """Describe it for a result: the version that really answered, and how it was started."""
         return EnvironmentSummary(
-            kind=self.kind, python_version=version, executable=self.executable, key=self.key
+            kind=self.kind,
+            python_version=version,
+            executable=self.executable,
+            key=self.key,
+            start="warm" if warm else "fresh",
+            start_reason=reason,
         )
 
 

@@ -45,9 +45,23 @@ class Usage:
 class Group:
     """One worker's control group, removed by `remove` when its processes are gone."""
 
-    def __init__(self, place: Place, *, memory_bytes: int | None, max_processes: int) -> None:
-        """Make the group and set its limits. Raises Unavailable."""
+    def __init__(
+        self,
+        place: Place,
+        *,
+        memory_bytes: int | None,
+        max_processes: int,
+        inherited_bytes: int = 0,
+    ) -> None:
+        """Make the group and set its limits. Raises Unavailable.
+
+        `inherited_bytes` are the memory that its first process has of a template, which the kernel
+        counts in the group of that one: they are a part of the limit and of the peak.
+        """
         self.limits_memory = memory_bytes is not None
+        self._inherited = inherited_bytes
+        if memory_bytes is not None:
+            memory_bytes = max(1, memory_bytes - inherited_bytes)
         name = f"handlerproof-{os.getpid()}-{secrets.token_hex(4)}"
         self._place = place
         self._events = -1
@@ -71,15 +85,19 @@ class Group:
         """Read what the kernel counted."""
         if self._place.version == 2:
             return Usage(
-                _number(self._memory / "memory.peak"),
+                self._peak("memory.peak"),
                 _counter(self._memory / "memory.events.local", "oom_kill"),
                 _counter(self._memory / "pids.events", "max"),
             )
         return Usage(
-            _number(self._memory / "memory.max_usage_in_bytes"),
+            self._peak("memory.max_usage_in_bytes"),
             _counter(self._memory / "memory.oom_control", "oom_kill"),
             _counter(self._pids / "pids.events", "max") if self._pids else 0,
         )
+
+    def _peak(self, name: str) -> int | None:
+        peak = _number(self._memory / name)
+        return None if peak is None else peak + self._inherited
 
     def oom_kills(self) -> int:
         """Count the processes that the kernel ended for memory so far."""

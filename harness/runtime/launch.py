@@ -2,6 +2,7 @@
 
 import os
 from contextlib import ExitStack
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,23 @@ import cloudpickle
 
 import worker.protocol as protocol
 from harness import serving
+from harness.artifacts import imports
 from harness.artifacts.package import Package
 from harness.environments.interpreters import OLDEST, Interpreter
 from harness.errors import HandlerEnvironmentError
+from harness.results import EnvironmentSummary
 from harness.runtime import bubblewrap, cgroups, environment, layers, seccomp
 from harness.runtime.evidence import Answer
 from harness.runtime.guest import Guest
 from harness.runtime.process import CHILD, WorkerProcess
 from harness.runtime.session import Session
 from harness.runtime.stacks import StackFile
+from harness.runtime.template import Template, Unusable
+from harness.runtime.templates import Choice, Templates, Wanted, safe, wanted
 from harness.specs import InferenceHandlerSpec
 
 MIB = 1024 * 1024
+SHARED = ("inherit", "python", "venv")  # kinds of environments that are not a handler's own
 CLOUDPICKLE = os.path.dirname(os.path.abspath(cloudpickle.__file__))
 # What every program may write to: devices, shared memory, and its own entry in /proc.
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/shm", "/proc/self")
@@ -33,35 +39,59 @@ class Launcher:
     def __init__(self, guest: Guest, folder: Path, interpreter: Interpreter) -> None:
         """Raise IsolationUnavailableError for what cannot be had."""
         self._guest = guest
+        self._limits = guest.asked.effective_limits
         self._folder = folder
         self._numbers = count(1)
         self._home = folder
         self.plan = layers.plan(guest.asked)
         self.interpreter = interpreter
+        self.choice = Choice(None, "")
 
     def start(self) -> Session:
         """Start a worker and wait for its first line. Raises HandlerEnvironmentError."""
-        limits = self._guest.asked.effective_limits
         self._home = self._folder / f"worker-{next(self._numbers)}"
         environment.private_directories(self._home)
-        with ExitStack() as undo:
-            stacks = StackFile(self._home / "own" / "stacks")
-            undo.callback(stacks.close)
-            group = self._group()
-            if group is not None:
-                undo.callback(group.remove)
-            process = WorkerProcess(
-                self._order(), private=self._home, prefix=self._prefix(), group=group
-            )
-            undo.pop_all()
+        stacks = StackFile(self._home / "own" / "stacks")
+        try:
+            process = self._process()
+        except BaseException:
+            stacks.close()
+            raise
         session = Session(
             process,
             stacks,
-            max_output_bytes=limits.max_output_bytes,
-            max_response_bytes=limits.max_response_bytes,
+            max_output_bytes=self._limits.max_output_bytes,
+            max_response_bytes=self._limits.max_response_bytes,
         )
         self._greet(session)
         return session
+
+    def _process(self) -> WorkerProcess:
+        """Start a supervisor and its worker: by a template where there is one, else fresh."""
+        order = self._order()
+        self.choice = self._choose(order)
+        if self.choice.template is not None:
+            try:
+                return self._process_by(self.choice.template, order)
+            except Unusable as error:
+                self.choice.template.close()
+                self.choice = Choice(None, str(error))
+        return self._process_by(None, order)
+
+    def _process_by(self, template: Template | None, order: protocol.Start) -> WorkerProcess:
+        with ExitStack() as undo:
+            group = self._group(template)
+            if group is not None:
+                undo.callback(group.remove)
+            process = WorkerProcess(
+                order, private=self._home, prefix=self._prefix(), group=group, template=template
+            )
+            undo.pop_all()
+            return process
+
+    def _choose(self, order: protocol.Start) -> Choice:
+        """Decide how the worker is started; the reason is for the result."""
+        return Choice(None, "a script is run once")
 
     def _greet(self, session: Session) -> None:
         answer = session.start(self._startup_seconds)
@@ -77,30 +107,33 @@ class Launcher:
             )
 
     def _order(self) -> protocol.Start:
-        limits = self._guest.asked.effective_limits
         return protocol.Start(
             argv=[self.interpreter.executable, "-s", "-S", CHILD, "serve"],
             environ=environment.variables(self._guest, self.interpreter, self._home),
             directory=str(self._guest.directory),
-            memory_bytes=limits.memory_limit_mb and int(limits.memory_limit_mb * MIB),
-            max_processes=limits.max_processes,
-            max_file_bytes=limits.max_file_bytes,
+            memory_bytes=self._memory_bytes,
+            max_processes=self._limits.max_processes,
+            max_file_bytes=self._limits.max_file_bytes,
         )
 
-    def _group(self) -> cgroups.Group | None:
+    def _group(self, template: Template | None) -> cgroups.Group | None:
         if not self.plan.has("cgroup"):
             return None
-        limits = self._guest.asked.effective_limits
-        memory = limits.memory_limit_mb and int(limits.memory_limit_mb * MIB)
         return cgroups.Group(
-            cgroups.find(), memory_bytes=memory or None, max_processes=limits.max_processes
+            self._place,
+            memory_bytes=self._memory_bytes,
+            max_processes=self._limits.max_processes,
+            inherited_bytes=template.warmed.anonymous_bytes if template is not None else 0,
         )
+
+    @cached_property
+    def _place(self) -> cgroups.Place:
+        return cgroups.find()
 
     def _prefix(self) -> list[str]:
         if not self.plan.has("bwrap"):
             return []
-        limits = self._guest.asked.effective_limits
-        shm = limits.memory_limit_mb and int(limits.memory_limit_mb * MIB)
+        shm = self._memory_bytes
         # Not the TMPDIR: in it the way to the run directory is made, when that lies in /tmp.
         private = self._home / "sandbox-tmp"
         private.mkdir()
@@ -135,6 +168,15 @@ class Launcher:
             "count_unrouted": self.plan.has("bwrap") and self._guest.asked.network is not True,
         }
 
+    def summary(self, session: Session) -> EnvironmentSummary:
+        """Describe what a worker that was started here runs on."""
+        assert session.ready is not None
+        return self.interpreter.summary(
+            session.ready.python,
+            warm=self.choice.template is not None,
+            reason=self.choice.reason,
+        )
+
     def _fence(self) -> protocol.Fence | None:
         if not self.plan.has("landlock"):
             return None
@@ -145,8 +187,13 @@ class Launcher:
         )
 
     @property
+    def _memory_bytes(self) -> int | None:
+        limit = self._limits.memory_limit_mb
+        return None if limit is None else int(limit * MIB)
+
+    @property
     def _startup_seconds(self) -> float:
-        seconds = self._guest.asked.effective_limits.startup_timeout_seconds
+        seconds = self._limits.startup_timeout_seconds
         assert seconds is not None  # effective_limits fills it
         return seconds
 
@@ -170,8 +217,10 @@ class HandlerLauncher(Launcher):
         package: Package,
         folder: Path,
         interpreter: Interpreter,
+        templates: Templates | None = None,
     ) -> None:
         """Raise IsolationUnavailableError for what cannot be had."""
+        self._templates = templates
         guest = Guest(
             spec,
             package.model_dir,
@@ -196,8 +245,47 @@ class HandlerLauncher(Launcher):
                 stack=self._spec.stack,
                 directory=None if serving.of(self._spec).in_model_dir else str(self._home / "home"),
                 cloudpickle_dir=CLOUDPICKLE,
-                max_response_bytes=self._guest.asked.effective_limits.max_response_bytes,
+                max_response_bytes=self._limits.max_response_bytes,
                 **self._enclosure(),
             ),
             self._startup_seconds,
         )
+
+    def learn(self, modules: list[str]) -> None:
+        """Remember what the handler had imported when its model was there, for the next worker."""
+        if self._templates is not None:
+            self._templates.learn(self._imports.digest, modules)
+
+    def _choose(self, order: protocol.Start) -> Choice:
+        """Decide how the worker is started; the reason is for the result."""
+        if self._spec.start == "fresh":
+            return Choice(None, "asked for")
+        if self._templates is None:
+            return Choice(None, "one run, after which nothing is kept")
+        if self.plan.has("bwrap"):
+            return Choice(None, "a sandbox has processes of its own only")
+        if self.interpreter.kind not in SHARED or self.interpreter.private is not None:
+            return Choice(None, "its packages are the handler's own")
+        if not hasattr(os, "pidfd_open"):
+            return Choice(None, "this system cannot watch a process that is no child")
+        return self._templates.choose(self._wanted(order), forced=self._spec.start == "warm")
+
+    def _wanted(self, order: protocol.Start) -> Wanted:
+        """Say what the worker would like to find imported, and what would be in its way."""
+        own = self._package.sys_path
+        found = imports.of_handler(self._package.handler_file, own)
+        further = self._spec.environ_vars.get("PYTHONPATH", "").split(os.pathsep)
+        self._digest = found.digest
+        names = imports.importable([*own, *map(Path, filter(None, further))])
+        return wanted(
+            self.interpreter.executable,
+            {name: text for name, text in order.environ.items() if str(self._folder) not in text},
+            [*safe(found.modules), *self._spec.preload],
+            own_names=names,
+            digest=found.digest,
+            timeout_s=self._startup_seconds,
+        )
+
+    @cached_property
+    def _imports(self) -> imports.Imports:
+        return imports.of_handler(self._package.handler_file, self._package.sys_path)

@@ -10,17 +10,22 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from struct import pack_into
+from typing import TYPE_CHECKING
 
 import psutil
 
 import worker.protocol as protocol
 from harness.errors import WorkerError
 from harness.runtime import cgroups, wire
+from harness.runtime.bodies import Bodies
+from harness.runtime.files import nameless
+
+if TYPE_CHECKING:  # a template is started with what is here
+    from harness.runtime.template import Forked, Template
 
 CHILD = str(Path(protocol.__file__).with_name("__main__.py"))
 READ_BYTES = 65_536  # what a pipe holds
@@ -41,21 +46,27 @@ class WorkerProcess:
         private: Path,
         prefix: Sequence[str] = (),
         group: cgroups.Group | None = None,
+        template: "Template | None" = None,
     ) -> None:
-        """Start a supervisor, below `prefix`, and hand it its order.
+        """Start a supervisor, below `prefix` or by a template, and hand it its order.
 
         `private` is the directory that is this worker's alone: by it a process is known as its.
-        Raises WorkerError when it cannot start.
+        Raises WorkerError when it cannot start, Unusable when the template does not fork.
         """
         self._open: list[int] = []
         self._private = str(private)
         self._prefix = prefix
+        self._template = template
         self.group = group
+        self.bodies = Bodies()
         try:
             self._start(order)
         except OSError as error:
             self.close()
             raise WorkerError(f"the supervisor could not be started: {error}") from error
+        except BaseException:
+            self.close()
+            raise
 
     def _start(self, order: protocol.Start) -> None:
         request_end, self.requests = self._pipe()
@@ -67,22 +78,34 @@ class WorkerProcess:
         self._instant = mmap.mmap(self._deadline, 8)
         groups = [self._own(join) for join in self._group_descriptors()]
         theirs = (request_end, reply_end, log_end, control_end, report_end, *groups)
-        given = (control_end, report_end, self._deadline)
-        self._popen = subprocess.Popen(
+        streams, given = (request_end, reply_end, log_end), (control_end, report_end)
+        self._popen: subprocess.Popen[bytes] | Forked
+        if self._template is not None:
+            self._popen = self._template.fork(
+                [*streams, *self.bodies.descriptors, *given, self._deadline, *groups]
+            )
+        else:
+            self._popen = self._spawn(streams, (*given, self._deadline), groups)
+        for descriptor in theirs:
+            self._close_one(descriptor)
+        order = replace(order, cgroup_fds=groups, body_fds=self.bodies.descriptors)
+        write_all(self.control, wire.encode(order))
+        for descriptor in (self.requests, self.replies, self.log, self.control, self.report):
+            os.set_blocking(descriptor, False)
+
+    def _spawn(
+        self, streams: tuple[int, int, int], given: tuple[int, ...], groups: list[int]
+    ) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
             [*self._prefix, sys.executable, "-I", "-S", CHILD, "supervise", *map(str, given)],
-            stdin=request_end,
-            stdout=reply_end,
-            stderr=log_end,
-            pass_fds=(*given, *groups),
+            stdin=streams[0],
+            stdout=streams[1],
+            stderr=streams[2],
+            pass_fds=(*given, *groups, *self.bodies.descriptors),
             start_new_session=True,
             env={},
             cwd="/",
         )
-        for descriptor in theirs:
-            self._close_one(descriptor)
-        write_all(self.control, wire.encode(replace(order, cgroup_fds=groups)))
-        for descriptor in (self.requests, self.replies, self.log, self.control, self.report):
-            os.set_blocking(descriptor, False)
 
     def set_deadline(self, instant: float) -> None:
         """Tell the supervisor when it ends the tree if this process does not; 0.0 for never.
@@ -113,6 +136,7 @@ class WorkerProcess:
         """Give back every descriptor and wait for the supervisor; give its exit status."""
         for descriptor in list(self._open):
             self._close_one(descriptor)
+        self.bodies.close()
         if hasattr(self, "_instant"):
             self._instant.close()
         status = self._wait()
@@ -139,12 +163,13 @@ class WorkerProcess:
         """
         if self.group is not None:
             self.group.kill()
+        swept = self._template.sweep() if self._template is not None else 0
         left = [process for process in psutil.process_iter() if self._is_ours(process, worker_pid)]
         for process in left:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(left, timeout=LAST_WAIT_S)
-        return len(left)
+        return swept + len(left)
 
     def _is_ours(self, process: psutil.Process, worker_pid: int | None) -> bool:
         with contextlib.suppress(psutil.Error, OSError):
@@ -174,17 +199,6 @@ class WorkerProcess:
         if descriptor in self._open:
             self._open.remove(descriptor)
             os.close(descriptor)
-
-
-def nameless(name: str, size: int) -> int:
-    """Make a nameless file of zeros, in memory where the system has such."""
-    if hasattr(os, "memfd_create"):
-        file = os.memfd_create(name, os.MFD_CLOEXEC)
-    else:
-        file, path = tempfile.mkstemp(prefix=name)
-        os.unlink(path)
-    os.truncate(file, size)
-    return file
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import worker.protocol as protocol
 from harness.runtime import stop, system, wire
+from harness.runtime.bodies import Raw
 from harness.runtime.cgroups import Usage
 from harness.runtime.evidence import Answer, EndCause, Ending, first_that_applies
 from harness.runtime.log import LogCapture
@@ -49,6 +50,7 @@ class Session:
         max_response_bytes: int,
     ) -> None:
         self._max_output = max_output_bytes
+        self._max_response = max_response_bytes
         self._lines = wire.LineReader(max_response_bytes * 4 // 3 + protocol.LINE_OVERHEAD_BYTES)
         self._reports = wire.LineReader(protocol.LINE_OVERHEAD_BYTES)
         self._log = LogCapture()
@@ -108,6 +110,10 @@ class Session:
         if late is not None:
             return replace(self._answer(message.id, None, late, 0.0), late=True)
         return self._exchange(line, message.id, ANSWERS[message.type], timeout_s)
+
+    def carry(self, raw: Raw) -> protocol.Argument:
+        """Make an argument of the next request of bytes."""
+        return self._process.bodies.carry(raw)
 
     def release(self, ids: list[str]) -> None:
         """Let the worker forget the values of these calls. A dead worker has forgotten them."""
@@ -169,6 +175,7 @@ class Session:
         elapsed = time.monotonic() - start
         if ending is None:
             self._process.set_deadline(0.0)
+            self._process.bodies.clear()
         return self._answer(name, reply, ending, elapsed)
 
     def _converse(
@@ -273,7 +280,7 @@ class Session:
             raise wire.Violation(f"a reply to no open request: {line[:80]!r}")
         if reply.type not in kinds:
             raise wire.Violation(f"a reply of the kind {reply.type!r}, where {kinds} are due")
-        return reply
+        return self._process.bodies.complete(reply, self._max_response)
 
     def _write(self, rest: memoryview) -> memoryview:
         """Write what the pipe takes; wait for it to take more only while something is left."""

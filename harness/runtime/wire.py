@@ -14,12 +14,17 @@ from worker import protocol
 Reply = protocol.Ready | protocol.Loaded | protocol.Returned | protocol.Raised | protocol.Refused
 Report = protocol.Started | protocol.NotStarted | protocol.Sample | protocol.Ended
 
+TemplateReport = protocol.Warmed | protocol.Forked | protocol.Declined | protocol.Swept
+
 T = TypeVar("T")
 
 _encoder = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 _replies: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="type")])
 _reports: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator="type")])
+_template_reports: TypeAdapter[TemplateReport] = TypeAdapter(
+    Annotated[TemplateReport, Field(discriminator="type")]
+)
 
 
 class Violation(Exception):
@@ -43,6 +48,11 @@ def decode_reply(line: bytes) -> Reply:
 def decode_report(line: bytes) -> Report:
     """Read one line of a supervisor. Raises Violation."""
     return _decode(_reports, line)
+
+
+def decode_template_report(line: bytes) -> TemplateReport:
+    """Read one line of a template. Raises Violation."""
+    return _decode(_template_reports, line)
 
 
 def _decode(adapter: TypeAdapter[T], line: bytes) -> T:

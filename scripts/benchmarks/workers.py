@@ -15,6 +15,7 @@ from harness.artifacts.workspace import RunDirectory
 from harness.environments.interpreters import Interpreter
 from harness.runtime.evidence import Answer
 from harness.runtime.launch import HandlerLauncher
+from harness.runtime.templates import Templates
 from worker import protocol
 
 TIMEOUT_S = 30.0
@@ -30,6 +31,7 @@ def launcher(
     handler: str = HANDLER,
     *,
     kind: type[HandlerLauncher] = HandlerLauncher,
+    templates: Templates | None = None,
     **fields: Any,
 ) -> Iterator[HandlerLauncher]:
     """Give a launcher of workers for a package of one module; it does nothing, if none is given."""
@@ -43,7 +45,8 @@ def launcher(
             isolation=isolation,
             **fields,
         )
-        yield kind(spec, open_package(spec, run), run.path, Interpreter("inherit", sys.executable))
+        interpreter = Interpreter("inherit", sys.executable)
+        yield kind(spec, open_package(spec, run), run.path, interpreter, templates)
 
 
 def succeed(answer: Answer) -> Any:

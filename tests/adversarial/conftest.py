@@ -41,7 +41,7 @@ def run_at(unprivileged: nobody.Nobody | str) -> RunAt:
     """
 
     def run(level: Level, spec: InferenceHandlerSpec) -> InferenceTestResult:
-        asked = spec.model_copy(update={"isolation": level.isolation})
+        asked = spec.model_copy(update={"isolation": level.isolation, "start": level.start})
         if not level.nobody:
             probes = {name: probe() for name, probe in layers.PROBES.items()}
             tester = RuntimeTester().test_inference_handler
@@ -55,6 +55,8 @@ def run_at(unprivileged: nobody.Nobody | str) -> RunAt:
         result = tester(asked)
         assert result.isolation is not None
         assert set(result.isolation.effective) == levels.words(probes, asked)
+        assert result.environment is not None
+        assert result.environment.start == level.start, result.environment.start_reason
         return result
 
     return run

@@ -17,6 +17,7 @@ from typing import Any
 
 import worker.protocol as protocol
 from harness.runtime import wire
+from harness.runtime.bodies import Bodies
 from harness.runtime.cgroups import Usage
 
 CALL = "a-call"
@@ -79,6 +80,7 @@ class ScriptedProcess:
         self.log, self._log_end = self._pipe()
         self.report, self._report_end = self._pipe()
         self.group = script.kernel
+        self.bodies = Bodies()
         self.orders: list[str] = []
         self.deadline = 0.0
         self._jumps = 0
@@ -117,6 +119,7 @@ class ScriptedProcess:
     def close(self) -> None:
         for end in list(self._ends):
             self._close(end)
+        self.bodies.close()
 
     # ------------------------------------------------------------ its own
 

@@ -64,7 +64,8 @@ def test_death_between_calls_is_not_blamed_on_the_next(
     death: str, package: MakePackage, tmp_path: Path
 ) -> None:
     environ = {"DEATH": death, "MOMENT": "between calls", "GO": str(tmp_path / "go")}
-    spec = spec_for(package(files("deaths")), environ_vars=environ)
+    # Fresh, so that its supervisor is a child of this process and nothing else is.
+    spec = spec_for(package(files("deaths")), environ_vars=environ, start="fresh")
     others = set(psutil.Process().children())
     with RuntimeTester() as tester, tester.open_handler(spec) as handler:
         for _ in range(2):  # the second time on a new worker

@@ -24,7 +24,14 @@ ROOT = Path(__file__).parents[2]
 DECISIONS = ROOT / "docs" / "decisions"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
-MESSAGES = (*protocol.REQUESTS, *protocol.ORDERS, *protocol.REPLIES, *protocol.REPORTS)
+MESSAGES = (
+    *protocol.REQUESTS,
+    *protocol.ORDERS,
+    *protocol.REPLIES,
+    *protocol.REPORTS,
+    *protocol.WARM_ORDERS,
+    *protocol.WARM_REPORTS,
+)
 PARTS = sorted(
     (
         kind

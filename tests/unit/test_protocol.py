@@ -29,10 +29,13 @@ MESSAGES = (
     *protocol.ORDERS,
     *protocol.REPLIES,
     *protocol.REPORTS,
+    *protocol.WARM_ORDERS,
+    *protocol.WARM_REPORTS,
 )
 FROM_A_CHILD = (
     *((kind, wire.decode_reply) for kind in protocol.REPLIES),
     *((kind, wire.decode_report) for kind in protocol.REPORTS),
+    *((kind, wire.decode_template_report) for kind in protocol.WARM_REPORTS),
 )
 
 EXAMPLES = {

@@ -113,6 +113,7 @@ def test_line_is_a_message_or_a_violation(line: bytes) -> None:
     for decode, kinds in (
         (wire.decode_reply, protocol.REPLIES),
         (wire.decode_report, protocol.REPORTS),
+        (wire.decode_template_report, protocol.WARM_REPORTS),
     ):
         message, refusal = None, ""
         try:

@@ -58,7 +58,7 @@ class Profile:
 
     # ------------------------------------------------------------ a request
 
-    def body(self, data: bytes, content_type: str | None) -> Any:
+    def body(self, data: bytes | bytearray, content_type: str | None) -> Any:
         """Give the body as input_fn gets it. Raises UnicodeDecodeError."""
         raise NotImplementedError
 

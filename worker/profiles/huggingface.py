@@ -89,7 +89,7 @@ class Profile(base.Profile):
 
     # ------------------------------------------------------------ a request
 
-    def body(self, data: bytes, content_type: str | None) -> Any:
+    def body(self, data: bytes | bytearray, content_type: str | None) -> Any:
         """Decode the two text types, and nothing else."""
         return model_server.arrive(data, content_type)
 

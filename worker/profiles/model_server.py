@@ -27,14 +27,16 @@ class Unsendable(Exception):
     """A value that breaks the worker's frame: nothing but its end tells the server so."""
 
 
-def arrive(data: bytes, content_type: str | None) -> str | bytearray | None:
+def arrive(data: bytes | bytearray, content_type: str | None) -> str | bytearray | None:
     """Give the body as a toolkit gets it: str for exactly two content types, else bytearray.
 
     A form is taken for parameters of the request, so the body of one is None.
     """
     if content_type == FORM_TYPE:
         return None
-    return data.decode("utf-8") if content_type in TEXT_TYPES else bytearray(data)
+    if content_type in TEXT_TYPES:
+        return data.decode("utf-8")
+    return data if isinstance(data, bytearray) else bytearray(data)
 
 
 def default_accept() -> str:

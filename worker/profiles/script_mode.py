@@ -50,11 +50,11 @@ class Profile(base.Profile):
 
     # ------------------------------------------------------------ a request
 
-    def body(self, data: bytes, content_type: str | None) -> Any:
+    def body(self, data: bytes | bytearray, content_type: str | None) -> Any:
         """Give str for exactly two content types, else bytes."""
         if self.content_type(content_type) in base.TEXT_TYPES:
             return data.decode("utf-8", "replace")
-        return data
+        return bytes(data)
 
     def content_type(self, given: str | None) -> str | None:
         """Take JSON for a request that names no content type."""

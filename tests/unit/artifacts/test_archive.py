@@ -23,6 +23,8 @@ from harness.artifacts.archive import ArchiveLimits, Unpacked, unpack
 from harness.errors import HarnessError, PackageError
 from tests.unit.artifacts.tars import END, Raw, file, folder, hard_link, symlink, tar_of
 
+pytestmark = pytest.mark.usefixtures("deflate")
+
 CODE = b"def model_fn(model_dir): ...\n"
 WEIGHTS = bytes(range(256)) * 9_000
 

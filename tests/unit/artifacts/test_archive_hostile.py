@@ -31,6 +31,8 @@ from tests.unit.artifacts.tars import (
     tar_of,
 )
 
+pytestmark = pytest.mark.usefixtures("deflate")
+
 HONEST = file("code/inference.py", b"def model_fn(model_dir): ...\n")
 
 

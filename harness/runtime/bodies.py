@@ -1,0 +1,102 @@
+"""Large bodies beside the channel: two nameless files that tester and worker have open.
+
+A body in a line of JSON costs forty times its copy. What is written here is read into memory of the
+reader's own, never mapped, so that a handler that truncates or overwrites a file of these harms its
+own answer only. The worker's half is `worker.bodies`.
+"""
+
+import base64
+import fcntl
+import os
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import worker.protocol as protocol
+from harness.runtime import wire
+from harness.runtime.files import nameless
+
+INLINE_BYTES = 65_536  # below, base64 in the line is as fast
+BEYOND = 300  # above every number that a child gives a meaning to
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A parameter of bytes, on its way to an Argument: in the line, or beside it."""
+
+    kind: Literal["body", "bytes", "pickle"]
+    data: bytes
+    content_type: str | None = None
+
+
+class Bodies:
+    """The file of request bodies, which the tester writes, and that of responses."""
+
+    def __init__(self) -> None:
+        self.descriptors: list[int] = []
+        try:
+            self.descriptors += [_high(nameless("bodies", 0))]
+            self.descriptors += [_high(nameless("responses", 0))]
+        except OSError:
+            self.close()
+            raise
+        self._written = 0
+
+    def carry(self, raw: Raw) -> protocol.Argument:
+        """Make an Argument of bytes; large ones are put into the file."""
+        if len(raw.data) <= INLINE_BYTES:
+            text = base64.b64encode(raw.data).decode("ascii")
+            return protocol.Argument(kind=raw.kind, data=text, content_type=raw.content_type)
+        at, rest = self._written, memoryview(raw.data)
+        while rest:
+            count = os.pwrite(self.descriptors[0], rest, self._written)
+            self._written += count
+            rest = rest[count:]
+        size = len(raw.data)
+        return protocol.Argument(kind=raw.kind, at=at, size=size, content_type=raw.content_type)
+
+    def complete(self, reply: wire.Reply, max_bytes: int) -> wire.Reply:
+        """Give a reply with the response that it left in the file. Raises Violation."""
+        if not isinstance(reply, protocol.Returned) or reply.response is None:
+            return reply
+        size = reply.response.stored_bytes
+        if size is None:
+            return reply
+        if reply.response.body is not None or size > max_bytes:
+            raise wire.Violation(f"a response of {size} bytes beside the line")
+        data = self._stored(size)
+        os.truncate(self.descriptors[1], 0)  # its memory counts as the worker's
+        encoding: Literal["utf-8", "base64"] = "utf-8"
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            text, encoding = base64.b64encode(data).decode("ascii"), "base64"
+        response = replace(reply.response, body=text, body_encoding=encoding, stored_bytes=None)
+        return replace(reply, response=response)
+
+    def clear(self) -> None:
+        """Write the next request's bodies over these, whose call was answered."""
+        self._written = 0
+
+    def close(self) -> None:
+        """Give back both files."""
+        while self.descriptors:
+            os.close(self.descriptors.pop())
+
+    def _stored(self, size: int) -> bytes:
+        """Read the response. Raises Violation."""
+        parts: list[bytes] = []
+        left = size
+        while left:
+            part = os.pread(self.descriptors[1], left, size - left)
+            if not part:
+                raise wire.Violation("a response beside the line that was cut short")
+            parts.append(part)
+            left -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _high(descriptor: int) -> int:
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, BEYOND)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,174 @@
+"""One template process: started, warmed, asked to fork. Its other half is `worker.template`.
+
+The tester trusts it no more than any other child: what it sends is read strictly and bounded, and
+it is given a time to answer.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import worker.protocol as protocol
+from harness.runtime import wire
+from harness.runtime.process import CHILD
+
+FORK_WAIT_S = 20.0
+LEAVE_WAIT_S = 2.0
+
+
+class Unusable(Exception):
+    """No worker can be forked here; the text says why."""
+
+
+class Template:
+    """A process that has imported some modules, from which supervisors are forked."""
+
+    def __init__(
+        self,
+        executable: str,
+        variables: Mapping[str, str],
+        modules: Sequence[str],
+        directory: Path,
+        timeout_s: float,
+    ) -> None:
+        """Start it, and wait until it has imported the modules. Raises Unusable.
+
+        `directory` is its own, with its HOME and TMPDIR.
+        """
+        self._lock = threading.Lock()
+        self._lines = wire.LineReader(protocol.LINE_OVERHEAD_BYTES)
+        self._channel, their_end = socket.socketpair()
+        self._popen = _start(executable, variables, directory, their_end)
+        try:
+            order = protocol.Preload(modules=list(modules), directory=str(directory))
+            self._channel.sendall(wire.encode(order))
+            answer = self._answer(timeout_s)
+            if not isinstance(answer, protocol.Warmed):
+                raise Unusable("the template did not say what it imported")
+        except (OSError, Unusable) as error:
+            self.close()
+            raise Unusable(str(error)) from None
+        self.warmed = answer
+
+    def fork(self, descriptors: Sequence[int]) -> "Forked":
+        """Fork a supervisor that gets these descriptors, in this order. Raises Unusable."""
+        with self._lock:
+            line = wire.encode(protocol.Fork())
+            try:
+                socket.send_fds(self._channel, [line], descriptors)
+            except OSError:
+                raise Unusable("the template is gone") from None
+            answer = self._answer(FORK_WAIT_S)
+            if isinstance(answer, protocol.Declined):
+                raise Unusable(answer.reason)
+            if not isinstance(answer, protocol.Forked):
+                raise Unusable("the template answered something else")
+            # It collects ended children at the next order only, so the id is still this child's.
+            try:
+                return Forked(answer.pid)
+            except OSError:
+                raise Unusable("the template named a process that is not there") from None
+
+    def sweep(self) -> int:
+        """End what a supervisor that was killed has left behind; count it."""
+        with self._lock:
+            try:
+                self._channel.sendall(wire.encode(protocol.Sweep()))
+                answer = self._answer(FORK_WAIT_S)
+            except (OSError, Unusable):
+                return 0  # it is gone as well
+            return answer.processes if isinstance(answer, protocol.Swept) else 0
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._popen.poll() is None
+
+    def close(self) -> None:
+        """End it. Supervisors that were forked of it go on."""
+        self._channel.close()
+        try:
+            self._popen.wait(LEAVE_WAIT_S)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait()
+
+    def _answer(self, timeout_s: float) -> wire.TemplateReport:
+        deadline = time.monotonic() + timeout_s
+        poll = select.poll()
+        poll.register(self._channel, select.POLLIN)
+        try:
+            while (line := self._lines.next_line()) is None:
+                if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                    raise Unusable(f"the template did not answer in {timeout_s:g} s")
+                data = self._channel.recv(65_536)
+                if not data:
+                    raise Unusable("the template ended")
+                self._lines.feed(data)
+            return wire.decode_template_report(line)
+        except (OSError, wire.Violation) as error:
+            raise Unusable(f"the template: {error}") from None
+
+
+class Forked:
+    """A supervisor that the template forked: what WorkerProcess needs of a Popen."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._pidfd = os.pidfd_open(pid)
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal. Raises OSError when it is gone."""
+        signal.pidfd_send_signal(self._pidfd, number)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; its status is the template's to know. Raises TimeoutExpired."""
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        if not poll.poll(None if timeout is None else timeout * 1000):
+            raise subprocess.TimeoutExpired("supervisor", timeout or 0.0)
+        os.close(self._pidfd)
+        return 0
+
+    def kill(self) -> None:
+        """End it."""
+        with contextlib.suppress(OSError):
+            self.send_signal(signal.SIGKILL)
+
+
+def _start(
+    executable: str, variables: Mapping[str, str], directory: Path, channel: socket.socket
+) -> subprocess.Popen[bytes]:
+    """Start the program, with pipes as standard streams, as a worker has them."""
+    tester = os.pidfd_open(os.getpid())
+    no_input, input_end = os.pipe()
+    output, output_end = os.pipe()
+    os.close(input_end)
+    given = (channel.fileno(), tester, output)
+    private = {"HOME": str(directory / "home"), "TMPDIR": str(directory / "tmp")}
+    try:
+        for path in private.values():
+            os.mkdir(path)
+        return subprocess.Popen(
+            [executable, "-s", "-S", CHILD, "template", *map(str, given)],
+            stdin=no_input,
+            stdout=output_end,
+            stderr=output_end,
+            pass_fds=given,
+            start_new_session=True,
+            env={**variables, **private},
+            cwd="/",
+        )
+    except OSError as error:
+        raise Unusable(f"the template could not be started: {error}") from None
+    finally:
+        channel.close()
+        for descriptor in (tester, no_input, output, output_end):
+            os.close(descriptor)

@@ -1,0 +1,163 @@
+"""Large bodies cross beside the channel, whole and within their caps, whatever a handler does."""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import InferenceHandlerSpec, InferenceTestResult, InferenceTestSample, RuntimeTester
+from harness.runtime import layers
+from harness.runtime.bodies import INLINE_BYTES, Bodies, Raw
+from tests.conftest import MakePackage
+
+MIB = 1024 * 1024
+ECHO = """
+def model_fn(model_dir):
+    return None
+
+def input_fn(body, content_type):
+    assert type(body) is (str if content_type == "text/csv" else bytearray), type(body)
+    return body
+
+def predict_fn(data, model):
+    return data
+
+def output_fn(prediction, accept):
+    return prediction, accept
+"""
+TEXT = ("naïve \u2028 row\n" * 80_000).encode()
+BINARY = bytes(range(256)) * 5_000
+
+
+def spec_for(package: Path, body: bytes, content_type: str, **fields: Any) -> InferenceHandlerSpec:
+    sample = InferenceTestSample(sample_name="large", content_type=content_type, request_body=body)
+    defaults: dict[str, Any] = {
+        "handler_name": "echo",
+        "packaged_model_path": str(package),
+        "test_data_samples": (sample,),
+        "supported_accept_types": [content_type],
+        "timeout_seconds": 60,
+    }
+    return InferenceHandlerSpec(**(defaults | fields))
+
+
+def run(code: str, body: bytes, package: MakePackage, **fields: Any) -> InferenceTestResult:
+    kind = fields.pop("content_type", "application/octet-stream")
+    spec = spec_for(package({"code/inference.py": ECHO + code}), body, kind, **fields)
+    return RuntimeTester().test_inference_handler(spec)
+
+
+def answered(result: InferenceTestResult) -> bytes:
+    (end,) = result.end_to_end_results
+    assert end.success, result.errors
+    body = end.response.body or ""
+    return base64.b64decode(body) if end.response.body_encoding == "base64" else body.encode()
+
+
+LEVELS = [("process", "fresh"), ("auto", "fresh"), ("auto", "warm"), ("bwrap", "fresh")]
+
+
+@pytest.mark.parametrize(("isolation", "start"), LEVELS)
+def test_every_byte_comes_back(isolation: str, start: str, package: MakePackage) -> None:
+    if isolation == "bwrap" and not layers.bwrap().works:
+        pytest.skip(layers.bwrap().reason)
+    fields = {"isolation": isolation, "start": start}
+    assert answered(run("", TEXT, package, content_type="text/csv", **fields)) == TEXT
+    assert answered(run("", BINARY, package, **fields)) == BINARY
+
+
+@pytest.mark.parametrize("size", [INLINE_BYTES - 1, INLINE_BYTES, INLINE_BYTES + 1])
+def test_sizes_around_the_threshold(size: int, package: MakePackage) -> None:
+    body = os.urandom(size)
+    assert answered(run("", body, package)) == body
+
+
+def test_large_parameters_of_every_kind(package: MakePackage) -> None:
+    code = "def predict_fn(data, model):\n    return [type(data).__name__, len(data)]\n"
+    path = package({"code/inference.py": ECHO + code})
+    with RuntimeTester().open_handler(spec_for(path, b"", "text/csv")) as handler:
+        assert handler.model_fn().success
+        for value in (BINARY, set(range(50_000)), BINARY + b"x"):
+            row = handler.predict_fn(value)
+            assert row.success, row.error_message
+            assert row.output_data is not None
+            assert str([type(value).__name__, len(value)]) in (row.output_data.preview or "")
+
+
+# ---------------------------------------------------------------- whatever the handler does
+
+STAGE = "\ndef output_fn(prediction, accept):\n    import os, threading\n"
+DEEDS = {
+    "truncates": "os.ftruncate(204, 0)\n    os.close(203)",
+    "closes": "os.closerange(203, 205)",
+    "replaces": "os.dup2(os.open('/dev/null', os.O_RDWR), 204)",
+    "fills": "os.pwrite(204, b'x' * 3000000, 0)",
+}
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_a_handler_that_tampers_gets_a_verdict(deed: str, package: MakePackage) -> None:
+    result = run(f"{STAGE}    {DEEDS[deed]}\n    return prediction, accept\n", BINARY, package)
+    (row,) = result.output_fn_results
+    if deed == "replaces":
+        assert row.outcome == "protocol_violated", row
+    else:
+        assert answered(result) == BINARY
+
+
+def test_a_handler_that_truncates_behind_our_back_gets_a_verdict(package: MakePackage) -> None:
+    """A thread that cuts the file again and again: the answer is whole, or a violation."""
+    code = f"""{STAGE}
+    def cut():
+        while True:
+            os.ftruncate(204, 0)
+    for _ in range(4):
+        threading.Thread(target=cut, daemon=True).start()
+    return prediction, accept
+"""
+    (row,) = run(code, BINARY * 4, package).output_fn_results
+    assert row.outcome in ("passed", "protocol_violated"), row
+
+
+def test_forged_sizes_are_violations(package: MakePackage) -> None:
+    forged = (
+        '{"type":"returned","id":"%s","elapsed_s":0.0,"value":{"type":"str","module":"builtins"},'
+        '"response":{"status":200,"stored_bytes":%d}}\\n'
+    )
+    for size in (10, 2**62):
+        code = f"""{STAGE}
+    import sys, gc
+    worker = [o for o in gc.get_objects() if type(o).__name__ == "Worker"]
+    frame = sys._getframe()
+    while "request" not in frame.f_locals:
+        frame = frame.f_back
+    os.write(201, ('{forged}' % (frame.f_locals["request"]["id"], {size})).encode())
+    os._exit(0)
+"""
+        (row,) = run(code, b"1", package).output_fn_results
+        assert row.outcome == "protocol_violated", row
+
+
+def test_caps_hold(package: MakePackage) -> None:
+    limits = {"max_response_bytes": MIB}
+    (row,) = run("", BINARY, package, limits=limits).output_fn_results
+    assert row.outcome == "output_exceeded", row
+    assert answered(run("", BINARY, package, limits={"max_file_bytes": 100_000})) == BINARY
+
+
+def test_bodies_lie_one_after_another_until_their_call_was_answered() -> None:
+    bodies = Bodies()
+    try:
+        first = bodies.carry(Raw("body", BINARY))
+        second = bodies.carry(Raw("bytes", TEXT))
+        assert (first.at, first.size) == (0, len(BINARY))
+        assert (second.at, second.size) == (len(BINARY), len(TEXT))
+        assert os.pread(bodies.descriptors[0], 9, len(BINARY)) == TEXT[:9]
+        bodies.clear()
+        assert bodies.carry(Raw("body", TEXT)).at == 0
+    finally:
+        bodies.close()

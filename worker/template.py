@@ -1,0 +1,228 @@
+"""The template: imports once what handlers import first, and forks a supervisor for each worker.
+
+`harness.runtime.templates` starts it on the handlers' interpreter. It never runs code of a handler,
+has one thread whenever it forks, and leaves when its tester does. A supervisor forked here forks
+its worker in turn (docs/decisions/0140-template.md).
+"""
+
+from __future__ import annotations
+
+import _signal as signal
+import _socket
+import gc
+import os
+import select
+import site
+import struct
+import sys
+import time
+
+# A fresh worker has loaded these when its first request comes; a forked one finds them here.
+from . import calls, codec, image, libc, preload, processes, serve, supervisor  # noqa: F401
+from .protocol import Declined, Forked, Swept, Warmed, plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+MAX_DESCRIPTORS = 16
+IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main(arguments: list[str]) -> None:
+    """Serve orders until the tester is gone; in a forked worker, serve that worker's requests.
+
+    The arguments are descriptors: the channel (a UNIX socket), a pidfd of the tester, and the end
+    at which this process's own output comes out.
+    """
+    channel, tester, output = (int(argument) for argument in arguments)
+    try:
+        Template(channel, tester, output).run()
+    except _IsWorker:
+        pass  # out of every frame of the template and the supervisor: here a worker begins
+    serve.main([])
+
+
+class _IsWorker(BaseException):
+    """Unwinds a process that has just become a worker."""
+
+
+class Template:
+    """The channel to the tester, what was imported, and a pair that waits to be used.
+
+    Supervisor and worker are forked ahead of the order for them: two forks of a large image take
+    longer than the rest of a start.
+    """
+
+    def __init__(self, channel: int, tester: int, output: int) -> None:
+        self._channel = _socket.socket(fileno=channel)
+        self._tester = tester
+        self._output = output
+        self._supervisors: set[int] = set()
+        self._waiting: tuple[int, Any] | None = None
+        for descriptor in (channel, tester, output):
+            os.set_inheritable(descriptor, False)
+
+    def run(self) -> None:
+        """Import what the first order names, then fork for each that follows."""
+        order, _ = self._receive(self._channel)
+        libc.become_subreaper()
+        self._send(self._warm_up(order))
+        while True:
+            self._fork_ahead()
+            order, descriptors = self._receive(self._channel)
+            self._reap()
+            self._send(self._sweep() if order["type"] == "sweep" else self._hand(descriptors))
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _warm_up(self, order: dict[str, Any]) -> Warmed:
+        sys.dont_write_bytecode = True
+        image.variables_before()
+        site.main()
+        found = preload.Preload(self._output, order["directory"])
+        if not found.refusal:
+            found.import_all(order["modules"])
+        self._handlers = [signal.getsignal(number) for number in IGNORED]
+        for number in IGNORED:
+            signal.signal(number, signal.SIG_IGN)
+        image.take()
+        gc.collect()
+        gc.freeze()  # else the first collection in each worker would copy every page
+        return Warmed(
+            python="%d.%d.%d" % sys.version_info[:3],
+            imported=found.imported,
+            left_out=found.left_out,
+            unsafe=found.unsafe,
+            refusal=found.refusal,
+            packages=sorted({name.partition(".")[0] for name in list(sys.modules)}),
+            anonymous_bytes=processes.anonymous(os.getpid())[0],
+        )
+
+    def _hand(self, descriptors: list[int]) -> Any:
+        """Hand a supervisor the descriptors for its worker (5), for itself (3), and of groups."""
+        while self._fork_ahead():
+            assert self._waiting is not None
+            (pid, link), self._waiting = self._waiting, None
+            try:
+                _give(link, b"\n", descriptors)
+            except OSError:
+                continue  # it was killed while it waited
+            finally:
+                link.close()
+            return Forked(pid=pid)
+        return Declined(reason="the template has %d threads" % _threads())
+
+    def _fork_ahead(self) -> bool:
+        """Have a supervisor and its worker wait; False when it is not safe to fork."""
+        if self._waiting is None and _threads() == 1:
+            link, their_end = _socket.socketpair()
+            pid = os.fork()
+            if pid == 0:
+                link.close()
+                self._supervise(their_end)
+            their_end.close()
+            self._supervisors.add(pid)
+            self._waiting = pid, link
+        return self._waiting is not None
+
+    def _supervise(self, link: Any) -> None:
+        """Be the supervisor of one worker, and leave; in the worker, unwind."""
+        os.setsid()
+        self._channel.close()
+        os.close(self._output)
+        try:
+            worker, to_worker = self._worker_ahead(link)
+            _, descriptors = self._receive(link)
+            streams, (control, report, deadline) = descriptors[:5], descriptors[5:8]
+
+            def start(order: dict[str, Any], groups: list[int]) -> int:
+                _give(to_worker, codec.encode(order), [*streams, *groups])
+                for end in (link, to_worker):
+                    end.close()
+                for descriptor in streams:
+                    os.close(descriptor)
+                return worker
+
+            supervisor.Supervisor(
+                control, report, deadline, tester=self._tester, groups=descriptors[8:], start=start
+            ).run()
+        except Exception:
+            os._exit(1)
+        os._exit(0)
+
+    def _worker_ahead(self, link: Any) -> tuple[int, Any]:
+        """Fork the worker, which waits for its order; give its id and the way to it."""
+        to_worker, own_end = _socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            link.close()
+            to_worker.close()
+            order, descriptors = self._receive(own_end)
+            supervisor.limit(order)
+            image.begin(order, descriptors[:5], descriptors[5:], zip(IGNORED, self._handlers))
+            raise _IsWorker
+        own_end.close()
+        return pid, to_worker
+
+    def _receive(self, channel: Any) -> tuple[Any, list[int]]:
+        """Wait for an order and the descriptors sent with it; leave when the tester is gone."""
+        poll = select.poll()
+        poll.register(channel.fileno(), select.POLLIN)
+        poll.register(self._tester, select.POLLIN)
+        line = b""
+        descriptors: list[int] = []
+        while not line.endswith(b"\n"):
+            if self._tester in [descriptor for descriptor, _ in poll.poll()]:
+                os._exit(0)
+            space = _socket.CMSG_SPACE(4 * MAX_DESCRIPTORS)
+            part, ancillary, _, _ = channel.recvmsg(65536, space)
+            if not part:
+                os._exit(0)
+            line += part
+            for _, _, data in ancillary:
+                descriptors += struct.unpack("%di" % (len(data) // 4), data)
+        return codec.decode(line) if line != b"\n" else None, descriptors
+
+    def _send(self, record: object) -> None:
+        try:
+            self._channel.sendall(codec.encode(plain(record)))
+        except OSError:
+            os._exit(0)
+
+    def _reap(self) -> None:
+        """Collect what ended. The tester has asked again, so it holds the pidfds that it needs."""
+        try:
+            while True:
+                pid, _ = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                self._supervisors.discard(pid)
+        except ChildProcessError:
+            pass
+
+    def _sweep(self) -> Swept:
+        """End every child that is no supervisor: the orphans of one that was killed."""
+        ended: set[int] = set()
+        give_up = time.monotonic() + supervisor.GIVE_UP_S
+        while time.monotonic() < give_up:
+            self._reap()
+            orphans = set(processes.children(os.getpid())) - self._supervisors
+            if not orphans:
+                break
+            for pid in orphans.union(*(processes.descendants(pid) for pid in orphans)):
+                ended.add(pid)
+                supervisor.kill(pid, signal.SIGKILL)
+            time.sleep(0.0005)
+        return Swept(processes=len(ended))
+
+
+def _threads() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+def _give(channel: Any, line: bytes, descriptors: list[int]) -> None:
+    """Send a line, and descriptors with its first bytes."""
+    packed = struct.pack("%di" % len(descriptors), *descriptors)
+    sent = channel.sendmsg([line], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed)])
+    channel.sendall(line[sent:])
