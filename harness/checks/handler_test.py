@@ -6,6 +6,7 @@ from pathlib import Path
 from harness.artifacts.workspace import RunDirectory
 from harness.checks import assembly, flow, variants
 from harness.checks.diagnosis import diagnose
+from harness.checks.diagnosis.package_faults import look
 from harness.checks.live import Listener, opened
 from harness.checks.samples import collect
 from harness.environments.tool import Note
@@ -32,6 +33,7 @@ def run(
     with RunDirectory(workspace) as directory:
         samples = collect(spec, directory)
         with opened(spec, directory, on_row, on_note, templates) as live:
+            seen = look(spec, live.package)
             asked = variants.asked(spec, samples.chosen)
             further = [variant.request for variant in asked]
             called = flow.run(live, spec, samples.chosen, further)
@@ -40,5 +42,5 @@ def run(
             result = assembly.assemble(
                 spec, live, samples, called, asked, elapsed_s=time.monotonic() - start
             )
-            found = diagnose(result, spec, live.package)
+            found = diagnose(result, spec, seen)
             return result.model_copy(update={"diagnoses": found})

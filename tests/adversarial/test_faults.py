@@ -116,7 +116,8 @@ def test_call_after_a_timeout_gets_its_own_answer(package: MakePackage) -> None:
     )
     assert [row.outcome for row in result.predict_fn_results] == ["timed_out", "passed"]
     hung, good = result.end_to_end_results
-    assert (hung.success, hung.response.body) == (False, None)
+    assert (hung.success, hung.response.status) == (False, 500)
+    assert "Worker died." in (hung.response.body or "")
     assert (good.success, good.response.body) == (True, ANSWER)
 
 
@@ -148,7 +149,7 @@ def test_answer_at_the_deadline_is_one_or_the_other(
             assert (formatted.outcome, end.response.body) == ("passed", str(2.0 * delay))
         else:
             assert (predicted.outcome, formatted.outcome) == ("timed_out", "skipped")
-            assert end.response.body is None
+            assert "Worker died." in (end.response.body or "")
     ends = (result.predict_fn_results[0].outcome, result.predict_fn_results[-1].outcome)
     assert ends == ("passed", "timed_out")
 

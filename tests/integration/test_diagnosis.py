@@ -13,6 +13,7 @@ from harness import InferenceHandlerSpec, InferenceTestResult, InferenceTestSamp
 from harness.artifacts.package import open_package
 from harness.artifacts.workspace import RunDirectory
 from harness.checks.diagnosis import diagnose
+from harness.checks.diagnosis.package_faults import look
 from tests.conftest import MakePackage
 from tests.handlers.good import packages
 from tests.integration.test_good_handlers import SAMPLES
@@ -231,9 +232,20 @@ def test_what_takes_too_long_or_too_much_is_told(package: MakePackage, tmp_path:
     )
     spec = InferenceHandlerSpec(handler_name="slow", packaged_model_path=str(place))
     with RunDirectory(tmp_path) as run:
-        found = diagnose(slow, spec, open_package(spec, run))
+        found = diagnose(slow, spec, look(spec, open_package(spec, run)))
     assert [seen.code for seen in found] == ["HP204", "HP701", "HP703"]
     assert "four workers of a server take 12.0 GiB" in found[2].message
+
+
+def test_what_a_handler_does_to_its_package_is_not_looked_at(package: MakePackage) -> None:
+    """A diagnosis that read the package again would wait for the pipe for ever."""
+    code = GOOD + (
+        "import os\nos.makedirs('code', exist_ok=True)\nos.mkfifo('code/requirements.txt')\n"
+        "os.remove(__file__)\nimport not_there_1\n"
+    )
+    fault = Fault(code, (), "")
+    result = outcome_of(package({"code/inference.py": code, "weights": ""}), fault)
+    assert [seen.code for seen in result.diagnoses] == ["HP107", "HP201"]
 
 
 def test_report_says_the_code_and_the_fix(

@@ -5,7 +5,6 @@ The codes and their explanations are in `harness.diagnoses`.
 
 from __future__ import annotations
 
-from harness.artifacts.package import Package
 from harness.checks.diagnosis import (
     loading_faults,
     package_faults,
@@ -14,7 +13,7 @@ from harness.checks.diagnosis import (
     response_faults,
     variant_faults,
 )
-from harness.checks.diagnosis.case import Case
+from harness.checks.diagnosis.case import Case, Look
 from harness.results import Diagnosis, InferenceTestResult
 from harness.specs import InferenceHandlerSpec
 
@@ -29,10 +28,10 @@ _FAULTS = (
 
 
 def diagnose(
-    result: InferenceTestResult, spec: InferenceHandlerSpec, package: Package
+    result: InferenceTestResult, spec: InferenceHandlerSpec, look: Look
 ) -> list[Diagnosis]:
     """Give every mistake that the result and the package show, each once, by its code."""
-    case = Case.of(result, spec, package)
+    case = Case(result, spec, look)
     found: dict[tuple[str, str | None, str], Diagnosis] = {}
     for faults in _FAULTS:
         for seen in faults.find(case):

@@ -1,14 +1,13 @@
-"""All that a diagnosis may look at: the result, the spec, the package and its source."""
+"""All that a diagnosis may look at: the result, the spec, what the package showed before it ran."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from harness.artifacts.package import Package
 from harness.checks import signatures
 from harness.results import (
+    Diagnosis,
     EndToEndTestResult,
     FailureSummary,
     FunctionTestResult,
@@ -21,23 +20,24 @@ TEXT_TYPES = ("application/json", "text/csv")
 
 
 @dataclass(frozen=True)
+class Look:
+    """What the package shows before any of its code runs: afterwards it is the handler's to change.
+
+    `layout` are the mistakes of where things lie, `required` the distributions that it lists.
+    """
+
+    definitions: Mapping[str, signatures.Definition]
+    layout: tuple[Diagnosis, ...]
+    required: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Case:
     """One handler and what came out of testing it."""
 
     result: InferenceTestResult
     spec: InferenceHandlerSpec
-    package: Package
-    definitions: Mapping[str, signatures.Definition]
-
-    @classmethod
-    def of(cls, result: InferenceTestResult, spec: InferenceHandlerSpec, package: Package) -> Case:
-        """Gather what there is; a module that cannot be read defines nothing."""
-        definitions: Mapping[str, signatures.Definition] = {}
-        file = package.handler_file
-        if file is not None and file.suffix == ".py":
-            with contextlib.suppress(OSError, SyntaxError, ValueError, RecursionError):
-                definitions = signatures.of_source(file.read_bytes())
-        return cls(result, spec, package, definitions)
+    look: Look
 
     def failures(self, function: str | None = None) -> Iterator[tuple[Row, FailureSummary]]:
         """Go through the rows that raised, of one function or of all."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from harness.artifacts.package import Package
 from harness.checks import signatures
-from harness.checks.diagnosis.case import Case
+from harness.checks.diagnosis.case import Case, Look
 from harness.results import Diagnosis
 from harness.specs import InferenceHandlerSpec
 
@@ -26,14 +27,25 @@ _AWS_ONLY = (
     "awscontainers",
 )
 _NO_MODULE = re.compile(r"No module named '([^']+)'")  # CPython's own words, import.c
+_MAX_BYTES = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def look(spec: InferenceHandlerSpec, package: Package) -> Look:
+    """Take down what diagnoses need of a package. Call it before any of its code runs."""
+    definitions: dict[str, signatures.Definition] = {}
+    file = package.handler_file
+    if file is not None and file.suffix == ".py":
+        with contextlib.suppress(OSError, SyntaxError, ValueError, RecursionError):
+            definitions = signatures.of_source(file.read_bytes())
+    return Look(definitions, tuple(of_layout(spec, package)), frozenset(_required(package)))
 
 
 def find(case: Case) -> Iterator[Diagnosis]:
     """Find them in the layout, in what could not be imported, and in the signatures."""
-    yield from of_layout(case.spec, case.package)
+    yield from case.look.layout
     yield from _of_imports(case)
-    for problem in signatures.problems(case.definitions, case.spec.stack):
+    for problem in signatures.problems(case.look.definitions, case.spec.stack):
         yield Diagnosis(code=problem.code, message=problem.message, function=problem.function)
 
 
@@ -75,11 +87,11 @@ def _of_imports(case: Case) -> Iterator[Diagnosis]:
         if failure.type != "ModuleNotFoundError" or match is None:
             continue
         name = match[1].partition(".")[0]
-        code, told = _missing(name, required(case.package))
+        code, told = _missing(name, case.look.required)
         yield Diagnosis(code=code, message=told, function=row.function_name)
 
 
-def _missing(name: str, names: set[str]) -> tuple[str, str]:
+def _missing(name: str, names: frozenset[str]) -> tuple[str, str]:
     if name in _AWS_ONLY:
         return "HP108", f"{name} exists only inside AWS's containers"
     if name.lower().replace("_", "-") in names:
@@ -87,7 +99,7 @@ def _missing(name: str, names: set[str]) -> tuple[str, str]:
     return "HP107", f"{name} is imported, and neither installed nor listed in code/requirements.txt"
 
 
-def required(package: Package) -> set[str]:
+def _required(package: Package) -> set[str]:
     """Name the distributions that code/requirements.txt lists, in the index's spelling."""
     file = package.model_dir / "code" / "requirements.txt"
     text = _text(file) or _text(package.code_dir / "requirements.txt")
@@ -97,4 +109,6 @@ def required(package: Package) -> set[str]:
 
 
 def _text(file: Path) -> str:
-    return file.read_text("utf-8", "replace") if file.is_file() else ""
+    if not file.is_file() or file.stat().st_size > _MAX_BYTES:
+        return ""
+    return file.read_text("utf-8", "replace")
