@@ -1,4 +1,4 @@
-"""Start, round trip, isolation and soak, measured: `scripts/bench [PART ...]`.
+"""Start, round trip, isolation, environments and soak, measured: `scripts/bench [PART ...]`.
 
 It tells which targets are met and does not fail for one that is not; the soak, which is run only
 when it is named, fails when a verdict differs or anything is left.
@@ -10,11 +10,24 @@ import argparse
 import json
 from dataclasses import asdict
 
-from benchmarks import bodies, isolation, overhead, peers, report, round_trip, soak, start
+from benchmarks import (
+    bodies,
+    environments,
+    isolation,
+    overhead,
+    peers,
+    report,
+    round_trip,
+    soak,
+    start,
+)
 from benchmarks.measure import Figure
 from rich.console import Console
 
-PARTS = {part.NAME: part for part in (start, round_trip, peers, bodies, overhead, isolation)}
+PARTS = {
+    part.NAME: part
+    for part in (start, round_trip, peers, bodies, overhead, isolation, environments)
+}
 
 
 def main() -> None:

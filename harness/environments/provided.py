@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from harness.artifacts import workspace
@@ -43,7 +43,7 @@ class Plan:
     tool: Builder
     environment: RequirementsEnvironment
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Stand for all that decides the outcome (docs/decisions/0130-environment-cache.md)."""
         parts = [

@@ -7,6 +7,7 @@ variables, where uv was told nothing itself.
 from __future__ import annotations
 
 import configparser
+import contextlib
 import hashlib
 import os
 import sys
@@ -107,24 +108,22 @@ def _is_told(name: str) -> bool:
 def _pip_options() -> dict[str, str]:
     """Read pip's options as pip does: later files win, `install` over `global`, variables last."""
     options: dict[str, str] = {}
+    files = [_parsed(path) for path in _pip_files() if path.is_file()]
     for section in ("global", "install"):
-        for path in _pip_files():
-            options |= _section(path, section)
+        for file in files:
+            if file.has_section(section):
+                options |= {key.replace("_", "-"): text for key, text in file.items(section)}
     for name, text in os.environ.items():
         if name.startswith("PIP_") and text:
             options[name[4:].lower().replace("_", "-")] = text
     return {name: text for name, text in options.items() if name in _UV_NAMES or name == "no-index"}
 
 
-def _section(path: Path, name: str) -> Mapping[str, str]:
-    if not path.is_file():  # making a parser takes longer
-        return {}
+def _parsed(path: Path) -> configparser.RawConfigParser:
     parser = configparser.RawConfigParser()
-    try:
-        parser.read(path, encoding="utf-8")
-        return {key.replace("_", "-"): value for key, value in parser.items(name)}
-    except (configparser.Error, OSError, UnicodeDecodeError):
-        return {}  # pip itself says what is wrong with it
+    with contextlib.suppress(configparser.Error, OSError, UnicodeDecodeError):
+        parser.read(path, encoding="utf-8")  # pip itself says what is wrong with it
+    return parser
 
 
 def _pip_files() -> Iterator[Path]:

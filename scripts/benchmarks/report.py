@@ -20,7 +20,7 @@ says how often. Read the ratios: a time holds on one machine only. Each round me
 once, in turn. Shown are the median and the quartiles over the rounds; a ratio is that of a round's
 figure to its base.
 """
-ORDER = ("start", "round-trip", "peers", "bodies", "overhead", "isolation", "soak")
+ORDER = ("start", "round-trip", "peers", "bodies", "overhead", "isolation", "environments", "soak")
 
 
 def table(figures: Sequence[Figure]) -> Table:

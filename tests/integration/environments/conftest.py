@@ -27,6 +27,18 @@ def output_fn(prediction, accept):
     import json
     return json.dumps(prediction)
 """
+SEES = """
+import importlib.util
+
+def model_fn(model_dir):
+    return [name for name in ("small", "other", "pydantic") if importlib.util.find_spec(name)]
+
+def predict_fn(data, model):
+    return model
+
+def output_fn(prediction, accept):
+    return ",".join(prediction)
+"""
 # The toolkit's own takes numpy, which these environments do not have.
 INPUT = """
 

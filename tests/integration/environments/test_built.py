@@ -13,20 +13,8 @@ import pytest
 
 from harness import HandlerEnvironmentError, InferenceHandlerSpec
 from harness.environments import interpreters
-from tests.integration.environments.conftest import HANDLER, INPUT, SAMPLE, Yard, version
+from tests.integration.environments.conftest import HANDLER, INPUT, SAMPLE, SEES, Yard, version
 
-SEES = """
-import importlib.util
-
-def model_fn(model_dir):
-    return [name for name in ("small", "other", "pydantic") if importlib.util.find_spec(name)]
-
-def predict_fn(data, model):
-    return model
-
-def output_fn(prediction, accept):
-    return ",".join(prediction)
-"""
 LEVELS = ("process", "auto", "bwrap")
 
 
