@@ -16,7 +16,7 @@ from harness.artifacts.workspace import RunDirectory
 from harness.checks import arguments, validation, verdict
 from harness.checks.arguments import Headers
 from harness.checks.observations import Observations
-from harness.environments import preflight
+from harness.environments import base_sets, preflight
 from harness.environments.provided import provided
 from harness.environments.tool import Note
 from harness.errors import IsolationUnavailableError, SpecError
@@ -444,11 +444,11 @@ def opened(
     package = open_package(spec, run)
     plan = layers.plan(spec)
     exposed = not (plan.has("landlock") or plan.has("bwrap"))
-    stack = spec.stack if spec.stack_chosen else None
+    base = base_sets.of(spec, package)
     with ExitStack() as own:
         interpreter = own.enter_context(
             provided(
-                spec.environment, package.code_dir, stack, run.path, exposed=exposed, note=on_note
+                spec.environment, package.code_dir, base, run.path, exposed=exposed, note=on_note
             )
         )
         if templates is None and spec.start == "warm":

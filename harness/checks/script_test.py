@@ -143,7 +143,7 @@ def _run(
     plan = layers.plan(spec)
     exposed = not (plan.has("landlock") or plan.has("bwrap"))
     with provided(
-        spec.environment, file.parent, None, folder, exposed=exposed, note=_log.info
+        spec.environment, file.parent, (), folder, exposed=exposed, note=_log.info
     ) as interpreter:
         return _Running(spec, ScriptLauncher(spec, file, parameters, folder, interpreter)).run()
 

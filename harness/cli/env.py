@@ -13,7 +13,7 @@ from rich.table import Table
 from harness.artifacts.package import open_package
 from harness.artifacts.workspace import RunDirectory
 from harness.cli.progress import progress
-from harness.environments import provided
+from harness.environments import base_sets, provided
 from harness.environments.cache import Cache
 from harness.environments.places import write
 from harness.errors import SpecError
@@ -83,7 +83,7 @@ def clean(older_than: str) -> None:
 def lock(package: Path, python: str | None, offline: bool) -> None:
     """Write exact versions with hashes of a PACKAGE's requirements beside it."""
     with _planned(package, python, offline) as (chosen, run), progress() as shown:
-        if chosen.asked.empty:
+        if chosen.asked.file is None:
             raise SpecError(f"{package} has no code/requirements.txt to lock")
         text = provided.lock(chosen, run.make("lock"), shown.note)
     place = package.absolute()
@@ -104,7 +104,8 @@ def _planned(
         environment=environment,
     )
     with RunDirectory() as run:
-        yield provided.plan(environment, open_package(spec, run).code_dir, None), run
+        opened = open_package(spec, run)
+        yield provided.plan(environment, opened.code_dir, base_sets.of(spec, opened)), run
 
 
 def _age(text: str) -> float:

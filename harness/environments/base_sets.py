@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from harness.artifacts.package import Package
+from harness.environments import imports
+from harness.specs import InferenceHandlerSpec
+
 # What sagemaker-inference 1.10.1 requires; the other toolkits are built on it.
 _TOOLKIT: Final = ("boto3", "numpy", "psutil", "retrying", "scipy", "six")
 
@@ -19,6 +23,20 @@ BASE_SETS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-def of(stack: str | None) -> tuple[str, ...]:
-    """Give the distributions of a stack's container; none for no stack."""
-    return BASE_SETS.get(stack, ()) if stack is not None else ()
+# The functions of a handler that leaves nothing to them.
+_WHOLE: Final = (("input_fn", "output_fn"), ("transform_fn",))
+# What the default stack's own input_fn and output_fn import.
+_OF_DEFAULTS: Final = ("numpy",)
+
+
+def of(spec: InferenceHandlerSpec, package: Package) -> tuple[str, ...]:
+    """Give the distributions of the container of a stack that is named.
+
+    Where none is, they are those that the toolkit's own functions need, for a handler that leaves
+    one of them out.
+    """
+    if spec.stack_chosen:
+        return BASE_SETS[spec.stack]
+    file = package.handler_file
+    whole = file is None or any(imports.may_define(file, *names) for names in _WHOLE)
+    return () if whole else _OF_DEFAULTS

@@ -43,6 +43,23 @@ def of_handler(entry: Path, search: Sequence[Path]) -> list[Import]:
     return found
 
 
+def may_define(file: Path, *names: str) -> bool:
+    """Tell whether a module may define or import all of these names; one that is no Python may."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return True
+    bound: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            bound.add(node.name)
+        elif isinstance(node, ast.alias):
+            bound.add(node.asname or node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            bound.add(node.id)
+    return "*" in bound or bound.issuperset(names)
+
+
 def _of_file(file: Path) -> Iterator[tuple[list[str], Import | None]]:
     try:
         tree = ast.parse(file.read_bytes())

@@ -60,8 +60,7 @@ def _asked(spec: InferenceHandlerSpec, package: Package) -> Requirements | None:
     environment = spec.environment
     if isinstance(environment, RequirementsEnvironment) and environment.requirements != "auto":
         return None  # what the environment holds is looked at instead
-    stack = spec.stack if spec.stack_chosen else None
-    asked = requirements.of_package(package.code_dir, stack)
+    asked = requirements.of_package(package.code_dir, base_sets.of(spec, package))
     return asked if asked.file is not None or asked.names else None
 
 
@@ -94,7 +93,7 @@ def _about(
 
 
 def _gives(asked: Requirements, module: str) -> bool:
-    return distributions.listed(module, {*asked.names, *base_sets.of("toolkit")})
+    return distributions.listed(module, {*asked.names, *base_sets.BASE_SETS["toolkit"]})
 
 
 def _when(item: Import) -> str:

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -28,7 +28,6 @@ from harness.spec_environment import (
     VenvEnvironment,
     is_version,
 )
-from harness.specs import Stack
 
 PIP_TIMEOUT_S = 120.0
 LAYOUT = 1  # goes up when environments of older versions must not be used any more
@@ -66,7 +65,7 @@ class Plan:
 def provided(
     asked: Environment,
     code_dir: Path,
-    stack: Stack | None,
+    base: Sequence[str],
     folder: Path,
     *,
     exposed: bool,
@@ -74,7 +73,7 @@ def provided(
 ) -> Iterator[Interpreter]:
     """Give the interpreter of an environment, built when it is not kept already.
 
-    `code_dir` and `stack` are what `"auto"` takes requirements from; `folder` is the run directory,
+    `code_dir` and `base` are what `"auto"` takes requirements from; `folder` is the run directory,
     for a private copy; `exposed` says that nothing keeps the handler from writing to other places;
     `note` is told what goes on. Raises HandlerEnvironmentError.
     """
@@ -86,23 +85,23 @@ def provided(
         found = _of_tree("venv", Path(os.path.abspath(Path(asked.venv).expanduser())))
         yield _private(found, folder, note) if asked.allow_install else found
     else:
-        chosen = plan(asked, code_dir, stack)
+        chosen = plan(asked, code_dir, base)
         with kept(chosen, exposed=exposed, note=note) as tree:
             found = replace(_of_tree("requirements", tree), key=chosen.key)
             yield _private(found, folder, note) if asked.allow_install else found
 
 
-def plan(asked: RequirementsEnvironment, code_dir: Path, stack: Stack | None) -> Plan:
+def plan(asked: RequirementsEnvironment, code_dir: Path, base: Sequence[str]) -> Plan:
     """Decide what is to be built. Raises HandlerEnvironmentError."""
     return Plan(
-        wanted(asked, code_dir, stack), interpreters.find(asked.python), builder.choose(), asked
+        wanted(asked, code_dir, base), interpreters.find(asked.python), builder.choose(), asked
     )
 
 
-def wanted(asked: RequirementsEnvironment, code_dir: Path, stack: Stack | None) -> Requirements:
+def wanted(asked: RequirementsEnvironment, code_dir: Path, base: Sequence[str]) -> Requirements:
     """Read the requirements that are named. Raises HandlerEnvironmentError."""
     if asked.requirements == "auto":
-        return requirements.of_package(code_dir, stack)
+        return requirements.of_package(code_dir, base)
     if isinstance(asked.requirements, str):
         return requirements.of_file(Path(asked.requirements).expanduser())
     return requirements.of_lines(asked.requirements)

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.environments import base_sets
 from harness.environments.archives import tree_digest
 from harness.errors import HandlerEnvironmentError
 
@@ -61,21 +60,20 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def of_package(code_dir: Path, stack: str | None) -> Requirements:
-    """Read code/requirements.txt, and add what the container of a named stack has.
+def of_package(code_dir: Path, base: Iterable[str]) -> Requirements:
+    """Read code/requirements.txt, and add what the container has (base_sets.py).
 
     The server installs that one file (sagemaker-inference, model_server.py); none is no fault.
     """
     file = code_dir / "requirements.txt"
     asked = of_file(file) if file.is_file() else of_lines(())
-    base = [line for line in base_sets.of(stack) if normal(line) not in asked.names]
-    more = of_lines(base)
+    more = of_lines(line for line in base if normal(line) not in asked.names)
     return Requirements(
         shown="code/requirements.txt" if file.is_file() else "no code/requirements.txt",
         file=asked.file,
         lines=more.lines,
         names=asked.names | more.names,
-        digest=f"{asked.digest}+{more.digest}" if base else asked.digest,
+        digest=f"{asked.digest}+{more.digest}" if more.lines else asked.digest,
     )
 
 

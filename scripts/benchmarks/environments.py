@@ -79,7 +79,7 @@ def _find(spec: InferenceHandlerSpec) -> float:
         package = open_package(spec, run)
         begin = time.perf_counter()
         with provided.provided(
-            spec.environment, package.code_dir, None, run.path, exposed=False, note=_silent
+            spec.environment, package.code_dir, (), run.path, exposed=False, note=_silent
         ) as found:
             preflight.warnings(spec, package, found)
             return time.perf_counter() - begin

@@ -10,9 +10,9 @@ from harness.results import Diagnosis, FailureSummary, LogExcerpt
 
 GUNICORN_S = 60.0
 _OF_MAIN = re.compile(r"Can't get attribute '([^']+)' on <module '__main__'")  # pickle's own words
-# scikit-learn's own warning, in the log because Python prints warnings there
-_VERSIONS = re.compile(r"InconsistentVersionWarning: Trying to unpickle estimator (\w+) from "
-                       r"version (\S+) when using version (\S+?)\.? ")  # fmt: skip
+# scikit-learn's own warning, in the log because Python prints warnings there; plain before 1.3
+_VERSIONS = re.compile(r"(?:InconsistentVersion|User)Warning: Trying to unpickle estimator (\w+) "
+                       r"from version (\S+) when using version (\S+?)\.? ")  # fmt: skip
 _UNPICKLERS = ("pickle.py", "numpy_pickle.py", "_pickle.py", "serialization.py")
 
 

@@ -90,6 +90,8 @@ class Yard:
 
     def half_built(self) -> set[str]:
         """Name what lies in the cache beside whole environments and the locks."""
+        if not self.cache.is_dir():
+            return set()
         whole = {path.stem for path in self.cache.glob("*.json")}
         return {
             path.name
@@ -101,7 +103,7 @@ class Yard:
 
 @pytest.fixture(params=["uv", "pip"])
 def tool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Build with either tool; uv may not be here."""
+    """Build with either tool; uv may not be here, and pip takes long: few tests need both."""
     if request.param == "uv" and builder.choose().kind != "uv":
         pytest.skip("uv is not here")
     if request.param == "pip":

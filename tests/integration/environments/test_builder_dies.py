@@ -11,7 +11,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from tests.integration.environments.conftest import HANDLER, Yard
+from tests.integration.environments.conftest import HANDLER, INPUT, Yard
 from tests.waiting import wait_until
 
 BUILD = "from harness.cli import main; main()"
@@ -22,7 +22,7 @@ def test_tester_killed_in_the_middle_leaves_no_half_environment(
     yard: Yard, long_count: Callable[[int], int]
 ) -> None:
     yard.wheel("many", "1.0", files={f"many/m{number}.py": "" for number in range(400)})
-    files = {"code/inference.py": HANDLER, "code/requirements.txt": "small==1.0\nmany\n"}
+    files = {"code/inference.py": HANDLER + INPUT, "code/requirements.txt": "small==1.0\nmany\n"}
     command = [sys.executable, "-c", BUILD, "env", "build", str(yard.package(files))]
     for number in range(long_count(20)):
         tester = subprocess.Popen(

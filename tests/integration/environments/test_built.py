@@ -23,7 +23,7 @@ def have(level: str) -> None:
         pytest.skip("bubblewrap is not here")
 
 
-def test_requirements_that_exclude_each_other_both_pass(yard: Yard, tool: str) -> None:
+def test_requirements_that_exclude_each_other_both_pass(yard: Yard) -> None:
     """And neither sees the other's packages or the tester's."""
     yard.wheel("other", "1.0")
     for asked, expected in (("small==1.0", "1.0"), ("small==2.0", "2.0")):
@@ -72,7 +72,7 @@ def test_included_files_and_constraints_are_part_of_the_key(yard: Yard) -> None:
 
 
 def test_constraints_of_the_users_own_configuration_hold(
-    yard: Yard, tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert version(yard.run(yard.spec("small"))) == '{"version": "2.0"}'
     (tmp_path / "pins.txt").write_text("small<2\n")
@@ -230,27 +230,30 @@ def refusal(yard: Yard, spec: InferenceHandlerSpec) -> str:
     return str(caught.value)
 
 
-def test_requirements_that_cannot_be_met_end_with_the_tools_words(yard: Yard, tool: str) -> None:
-    assert "small" in refusal(yard, yard.spec("small==3.0"))
+def test_version_that_is_on_no_index_ends_with_the_tools_words(yard: Yard) -> None:
+    assert "small==3.0" in refusal(yard, yard.spec("small==3.0"))
+
+
+def test_requirements_that_exclude_each_other_in_one_end_with_the_tools_words(
+    yard: Yard, tool: str
+) -> None:
     yard.wheel("asks", "1.0", needs=["small<2"])
     assert "small" in refusal(yard, yard.spec("asks\nsmall==2.0"))
 
 
-def test_offline_says_so_and_what_is_missing(yard: Yard, tool: str) -> None:
+def test_offline_says_so_and_what_is_missing(yard: Yard) -> None:
     said = refusal(yard, yard.spec("absent", offline=True))
     assert "absent" in said
     assert "offline: only what is on this machine" in said
 
 
-def test_wheel_of_another_platform_is_refused(yard: Yard, tool: str) -> None:
+def test_wheel_of_another_platform_is_refused(yard: Yard) -> None:
     wheel = yard.wheel("foreign", "1.0", tag="cp38-cp38-win_amd64")
     said = refusal(yard, yard.spec("small", requirements=[str(wheel)]))
     assert "foreign" in said
 
 
-def test_no_network_ends_with_the_tools_words(
-    yard: Yard, tool: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_network_ends_with_the_tools_words(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # nothing listens there
     monkeypatch.setenv("PIP_RETRIES", "0")
@@ -258,7 +261,7 @@ def test_no_network_ends_with_the_tools_words(
     assert "absent" in refusal(yard, yard.spec("absent"))
 
 
-def test_broken_wheel_leaves_nothing_half_built(yard: Yard, tool: str) -> None:
+def test_broken_wheel_leaves_nothing_half_built(yard: Yard) -> None:
     (yard.wheels / "broken-1.0-py3-none-any.whl").write_bytes(b"no zip")
     assert "broken" in refusal(yard, yard.spec("broken"))
 
@@ -296,7 +299,7 @@ def test_build_that_takes_too_long_is_ended(yard: Yard) -> None:
 def test_no_space_is_the_tools_word_and_exit_code_4(yard: Yard, tmp_path: Path) -> None:
     filler = {"big/__init__.py": "", "big/data.txt": "x" * (8 << 20)}
     yard.wheel("big", "1.0", files=filler)
-    package = yard.package({"code/inference.py": HANDLER, "code/requirements.txt": "big\n"})
+    package = yard.package({"code/inference.py": HANDLER + INPUT, "code/requirements.txt": "big\n"})
     folder = tmp_path / "full"
     folder.mkdir()
     done = subprocess.run(

@@ -117,7 +117,6 @@ def test_run_stops_before_the_handler_where_it_is_told_to(yard: Yard, rows: Path
         ("--env-from inherit --python 3.11", "leave --python out"),
         ("--env-from inherit --offline", "--offline goes with --env-from requirements"),
         ("--allow-install", "--allow-install goes with --env-from requirements"),
-        ("--env-from venv:/nowhere", "there is no virtual environment at /nowhere"),
     ],
 )
 def test_options_that_make_no_sense_together_exit_2(
@@ -126,6 +125,23 @@ def test_options_that_make_no_sense_together_exit_2(
     done = handlerproof("run", asking(yard, "small"), "--payloads", rows, *words.split())
     assert done.exit_code == 2
     assert said in done.stderr
+
+
+def test_venv_that_is_not_there_exits_4(yard: Yard, rows: Path) -> None:
+    words = ("--payloads", rows, "--env-from", "venv:/nowhere")
+    done = handlerproof("run", asking(yard, "small"), *words)
+    assert done.exit_code == 4
+    assert "there is no virtual environment at /nowhere" in done.stderr
+
+
+def test_run_gives_a_handler_without_input_fn_what_the_toolkits_own_imports(
+    yard: Yard, rows: Path
+) -> None:
+    """A numpy of the test's own, which the default calls as it would the real one."""
+    code = "def array(data):\n    return data\n"
+    yard.wheel("numpy", "1.0", files={"numpy/__init__.py": code})
+    package = yard.package({"code/inference.py": HANDLER, "code/requirements.txt": "small\n"})
+    assert version(run(package, rows, "--env-from", "requirements")) == '{"version": "2.0"}'
 
 
 # ---------------------------------------------------------------- env
@@ -159,13 +175,14 @@ def test_age_that_is_none_exits_2(yard: Yard) -> None:
 
 def test_lock_has_exact_versions_with_hashes_and_can_be_built(yard: Yard, tool: str) -> None:
     needing = yard.wheel("asks", "1.5", needs=["small<2"])
+    (needed,) = yard.wheels.glob("small-1.0-*")
     package = asking(yard, "asks\n")
     done = handlerproof("env", "lock", package)
     assert done.exit_code == 0, done.stderr
     lock = package.with_name(f"{package.name}.requirements.lock")
     assert done.stdout == f"{lock}\n"
     text = lock.read_text()
-    for pin, wheel in (("asks==1.5", needing), ("small==1.0", yard.wheel("small", "1.0"))):
+    for pin, wheel in (("asks==1.5", needing), ("small==1.0", needed)):
         _, found, rest = text.partition(pin)
         assert found
         assert hashlib.sha256(wheel.read_bytes()).hexdigest() in rest

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.environments import requirements
+from harness import InferenceHandlerSpec
+from harness.artifacts.package import open_package
+from harness.artifacts.workspace import RunDirectory
+from harness.environments import base_sets, requirements
 from harness.errors import HandlerEnvironmentError
 from tests import wheels
+from tests.conftest import MakePackage
 
 
 def written(folder: Path, text: str, name: str = "requirements.txt") -> Path:
@@ -70,9 +74,32 @@ def test_included_file_that_is_missing_is_named(tmp_path: Path) -> None:
         requirements.of_file(written(tmp_path, "-r none.txt\n"))
 
 
-def test_named_stack_adds_what_its_container_has(tmp_path: Path) -> None:
+def test_what_the_container_has_is_added(tmp_path: Path) -> None:
     written(tmp_path, "numpy==1.26.4\n")
-    assert requirements.of_package(tmp_path, None).lines == ()
-    asked = requirements.of_package(tmp_path, "toolkit")
+    assert requirements.of_package(tmp_path, ()).lines == ()
+    asked = requirements.of_package(tmp_path, base_sets.BASE_SETS["toolkit"])
     assert "scipy" in asked.lines
     assert "numpy" not in asked.lines  # the package's own line decides
+
+
+@pytest.mark.parametrize(
+    ("code", "added"),
+    [
+        ("def model_fn(d): ...", ("numpy",)),
+        ("def input_fn(b, c): ...", ("numpy",)),
+        ("def input_fn(b, c): ...\nfrom more import write as output_fn", ()),
+        ("from more import *", ()),
+        ("transform_fn = object()", ()),
+        ("def no python", ()),
+    ],
+)
+def test_handler_that_leaves_a_function_out_gets_what_the_default_imports(
+    code: str, added: tuple[str, ...], package: MakePackage
+) -> None:
+    place = package({"code/inference.py": code})
+    spec = InferenceHandlerSpec(handler_name="h", packaged_model_path=str(place))
+    with RunDirectory() as run:
+        assert base_sets.of(spec, open_package(spec, run)) == added
+    named = spec.model_copy(update={"stack": "sklearn"})
+    with RunDirectory() as run:
+        assert base_sets.of(named, open_package(named, run)) == base_sets.BASE_SETS["sklearn"]
