@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from harness.checks.diagnosis.case import Case, is_default
 from harness.results import Diagnosis, FailureSummary, LogExcerpt
@@ -13,6 +13,8 @@ _OF_MAIN = re.compile(r"Can't get attribute '([^']+)' on <module '__main__'")  #
 # scikit-learn's own warning, in the log because Python prints warnings there; plain before 1.3
 _VERSIONS = re.compile(r"(?:InconsistentVersion|User)Warning: Trying to unpickle estimator (\w+) "
                        r"from version (\S+) when using version (\S+?)\.? ")  # fmt: skip
+# What preflight says (environments/preflight.py); a C unpickler leaves no frame to know it by.
+_DRIFT = re.compile(r"(\S+) was made with scikit-learn (\S+) and is loaded with (\S+?): ")
 _UNPICKLERS = ("pickle.py", "numpy_pickle.py", "_pickle.py", "serialization.py")
 
 
@@ -24,6 +26,7 @@ def find(case: Case) -> Iterator[Diagnosis]:
         told = f"loading fails: {failure.type}: {failure.message[:200]}"
         yield Diagnosis(code="HP201", message=told, function="model_fn")
         yield from _of_failure(failure, missing=is_default(row))
+        yield from _of_drift(case.result.warnings)
     yield from _of_versions(row.log)
     if row.execution_time > GUNICORN_S:
         told = f"model_fn took {row.execution_time:.0f} s; gunicorn ends a worker after 60 s"
@@ -50,6 +53,12 @@ def _of_failure(failure: FailureSummary, *, missing: bool) -> Iterator[Diagnosis
         yield Diagnosis(code="HP205", message=told, function="model_fn")
     if failure.type == "FileNotFoundError":
         yield Diagnosis(code="HP207", message=failure.message[:300], function="model_fn")
+
+
+def _of_drift(warnings: Iterable[str]) -> Iterator[Diagnosis]:
+    for match in filter(None, map(_DRIFT.match, warnings)):
+        told = f"{match[1]} was saved by scikit-learn {match[2]} and loaded by {match[3]}"
+        yield Diagnosis(code="HP203", message=told, function="model_fn")
 
 
 def _of_versions(log: LogExcerpt | None) -> Iterator[Diagnosis]:

@@ -92,6 +92,4 @@ def test_model_of_another_scikit_learn_is_told_with_both_versions(
     assert f"made with scikit-learn {made}." in warning
     assert f"loaded with {loaded}." in warning
     found = [each.message for each in result.diagnoses if each.code == "HP203"]
-    assert found
-    if passes:
-        assert all(f"scikit-learn {made}." in text and f"by {loaded}." in text for text in found)
+    assert any(f"scikit-learn {made}." in text and f"by {loaded}." in text for text in found)
