@@ -92,6 +92,8 @@ SKLEARN = {"stack": "sklearn"}
 HUGGINGFACE = {"stack": "huggingface"}
 OF_MAIN = b"\x80\x04\x8c\x08__main__\x94\x8c\x05Model\x94\x93)R."
 OF_ANOTHER = b"\x80\x04\x8c\x09fractions\x94\x8c\x08NoSuchOf\x94\x93)R."
+# As a pickle of scikit-learn begins: the version, under its key.
+OF_SKLEARN = b"\x80\x04\x8c\x10_sklearn_version\x94\x8c\x060.24.2\x9400" + OF_ANOTHER[2:]
 UNPICKLES = with_(
     "return 2.0", "import pickle; return pickle.load(open(model_dir + '/model.pkl', 'rb'))"
 )
@@ -116,6 +118,9 @@ FAULTS = {
         "import fractions\nimport pickle\nclass Unpickler(pickle._Unpickler): pass\n"
         + with_("return 2.0", "return Unpickler(open(model_dir + '/model.pkl', 'rb')).load()"),
         ("HP201", "HP203"), "loading fails: AttributeError", files={"model.pkl": OF_ANOTHER}),
+    "a model of another scikit-learn": Fault(
+        UNPICKLES, ("HP201", "HP203"), "loading fails: AttributeError",
+        files={"model.pkl": OF_SKLEARN}),
     "no model_fn": Fault(with_("def model_fn", "def get_it"), ("HP201", "HP205"),
                          "loading fails: NotImplementedError"),
     "pip at import": Fault(
