@@ -187,6 +187,9 @@ def test_handler_that_installs_without_leave_is_told_why_it_fails(yard: Yard) ->
     code = """
 import subprocess, sys
 subprocess.run([sys.executable, "-m", "pip", "install", "small"], check=True)
+
+def output_fn(prediction, accept):
+    return prediction
 """
     result = yard.run(yard.spec("small==1.0", code))
     assert not result.overall_success
