@@ -24,6 +24,7 @@ from harness.runtime.evidence import Answer
 from harness.runtime.launch import HandlerLauncher
 from harness.runtime.process import CHILD, WorkerProcess, write_all
 from harness.runtime.session import SECOND_NET_S
+from harness.runtime.template import Template
 from harness.runtime.wire import encode
 from worker import protocol
 
@@ -110,7 +111,7 @@ def run(rounds: int) -> list[Spread]:
 class Counting(HandlerLauncher):
     """Starts workers whose memory a control group counts and does not limit, where there is one."""
 
-    def _group(self) -> cgroups.Group | None:
+    def _group(self, template: Template | None) -> cgroups.Group | None:
         if not layers.cgroup().works:
             return None
         return cgroups.Group(cgroups.find(), memory_bytes=None, max_processes=1024)

@@ -94,7 +94,5 @@ def test_soak_fails_for_a_verdict_that_is_not_the_one_expected(
 def test_bench_names_its_parts() -> None:
     done = run("bench.py", "startup")
     assert done.returncode == 2
-    assert (
-        "startup: the parts are start, round-trip, peers, bodies, overhead, isolation, soak"
-        in done.stderr
-    )
+    assert "startup: the parts are start, round-trip, " in done.stderr
+    assert done.stderr.endswith("isolation, environments, soak\n")
