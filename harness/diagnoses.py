@@ -297,6 +297,13 @@ TABLE: Final[dict[str, Entry]] = {
         "Set SAGEMAKER_MODEL_SERVER_WORKERS, or take an instance with more memory.",
         "Workers that die for want of memory: 507, or 500 'Worker died.'",
     ),
+    "HP704": Entry(
+        "on a multi-model endpoint code is shared, or requirements are ignored",
+        "sklearn and xgboost serve every model with the one module that SAGEMAKER_SUBMIT_DIRECTORY "
+        "names; the others take each model's own code/, and install no model's requirements.txt.",
+        "Keep one handler for all models, and build what it needs into the image.",
+        "The answer of another model's code, or ModuleNotFoundError.",
+    ),
     # ------------------------------------------------------------ lint
     "HP801": Entry(
         "loading the pickle runs a command",

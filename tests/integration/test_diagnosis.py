@@ -175,6 +175,12 @@ FAULTS = {
     "a type that defaults do not write": Fault(
         with_("def output_fn", "def other_fn"), ("HP610",), "does not write image/png",
         accept="image/png"),
+    "many models, one module": Fault(
+        returning("(json.dumps(prediction), accept)"), ("HP704",), "one module serves every model",
+        spec={"stack": "sklearn", "environ_vars": {"SAGEMAKER_MULTI_MODEL": "true"}}),
+    "many models, no requirements": Fault(
+        GOOD, ("HP704",), "(six) is not installed", files={"code/requirements.txt": "six"},
+        spec={"environ_vars": {"SAGEMAKER_MULTI_MODEL": "true"}}),
     "too long a request": Fault(GOOD, ("HP702",), "6553501 bytes", body=b"1" * 6_553_501),
 }  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.checks.diagnosis.case import Case
+from harness.checks.diagnosis.case import FLASK, Case
 from harness.results import Diagnosis
 
 INVOCATION_S = 60.0
@@ -20,8 +20,20 @@ def find(case: Case) -> Iterator[Diagnosis]:
         if end.response.status == 413:
             told = end.response.reason or "the request is too large"
             yield Diagnosis(code="HP702", message=told, sample_name=end.sample_name)
+    yield from _of_many_models(case)
     loaded = case.result.model_fn_result.peak_memory_bytes or 0
     if loaded > MUCH_MEMORY:
         gib = loaded / 2**30
         told = f"loading takes {gib:.1f} GiB; four workers of a server take {4 * gib:.1f} GiB"
         yield Diagnosis(code="HP703", message=told, function="model_fn")
+
+
+def _of_many_models(case: Case) -> Iterator[Diagnosis]:
+    if case.spec.environ_vars.get("SAGEMAKER_MULTI_MODEL", "").lower() not in ("true", "1"):
+        return
+    if case.spec.stack in FLASK:
+        told = "the package's own code is not used: one module serves every model"
+        yield Diagnosis(code="HP704", message=told)
+    elif case.look.required:
+        told = f"code/requirements.txt ({', '.join(sorted(case.look.required))}) is not installed"
+        yield Diagnosis(code="HP704", message=told)
