@@ -56,7 +56,7 @@ class Bodies:
 
     def complete(self, reply: wire.Reply, max_bytes: int) -> wire.Reply:
         """Give a reply with the response that it left in the file. Raises Violation."""
-        if not isinstance(reply, protocol.Returned) or reply.response is None:
+        if not isinstance(reply, (protocol.Returned, protocol.Raised)) or reply.response is None:
             return reply
         size = reply.response.stored_bytes
         if size is None:

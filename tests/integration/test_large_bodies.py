@@ -142,6 +142,17 @@ def test_forged_sizes_are_violations(package: MakePackage) -> None:
         assert row.outcome == "protocol_violated", row
 
 
+def test_the_large_body_of_an_exception_comes_back(package: MakePackage) -> None:
+    """The container sends the message: it lies beside the line like any other body."""
+    code = f"{STAGE}    raise ValueError('y' * 100_000)\n"
+    result = run(code, b"1", package)
+    (row,) = result.output_fn_results
+    assert row.outcome == "raised", row
+    (end,) = result.end_to_end_results
+    assert end.response is not None
+    assert "y" * 50_000 in (end.response.body or "")
+
+
 def test_caps_hold(package: MakePackage) -> None:
     limits = {"max_response_bytes": MIB}
     (row,) = run("", BINARY, package, limits=limits).output_fn_results
