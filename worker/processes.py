@@ -26,9 +26,10 @@ def descendants(root: int) -> list[int]:
     return found
 
 
-def resident_bytes(pid: int) -> int:
-    """Give the resident memory of one process, shared pages counted in full; 0 if it is gone."""
-    return int((_read("%s/%d/statm" % (PROC, pid)) or b"0 0").split()[1]) * PAGE_BYTES
+def memory(pid: int) -> tuple[int, int]:
+    """Give a process's resident and its anonymous memory, shared pages in full; 0 if it is gone."""
+    _, resident, shared = map(int, (_read("%s/%d/statm" % (PROC, pid)) or b"0 0 0").split()[:3])
+    return resident * PAGE_BYTES, (resident - shared) * PAGE_BYTES
 
 
 def owned_bytes(pid: int) -> int:
@@ -39,7 +40,7 @@ def owned_bytes(pid: int) -> int:
     """
     text = _read("%s/%d/smaps_rollup" % (PROC, pid))
     if text is None:
-        return resident_bytes(pid) if os.path.exists("%s/%d" % (PROC, pid)) else 0
+        return memory(pid)[0] if os.path.exists("%s/%d" % (PROC, pid)) else 0
     sizes = {line.split(b":")[0]: line for line in text.splitlines() if line.startswith(b"Pss")}
     names = (b"Pss_Anon", b"Pss_Shmem") if b"Pss_Anon" in sizes else (b"Pss",)
     return sum(int(sizes[name].split()[1]) * 1024 for name in names if name in sizes)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 INTERVAL_S = 0.010
 NEAR_INTERVAL_S = 0.002  # from half the memory limit on: the overshoot is speed x interval
-CONFIRM_SHARE = 10  # of the time at most a tenth goes into confirming
+CONFIRM_SHARE = (
+    10  # of the time a tenth goes into confirming; up to half while forks pass the limit
+)
 GIVE_UP_S = 10.0
 LOOK_AGAIN_S = 0.02
 WORKER_OOM_SCORE = b"1000"  # the kernel shall take the worker, not the tester
@@ -73,6 +75,8 @@ class Supervisor:
         self._confirmed_at = 0.0
         self._confirm_cost = 0.0
         self._confirmed_rss = 0
+        self._owned = 0  # at the last confirmation, and what was anonymous of each process
+        self._anonymous: dict[int, int] = {}
 
     def run(self) -> None:
         """Carry out the order on the control descriptor and report until the tree is gone."""
@@ -165,30 +169,62 @@ class Supervisor:
         self._processes = max(self._processes, len(tree))
         if self._max_processes is not None and len(tree) > self._max_processes:
             return "processes", INTERVAL_S
-        resident = sum(processes.resident_bytes(pid) for pid in tree)
+        sizes = {pid: processes.memory(pid) for pid in tree}
+        resident = sum(size for size, _ in sizes.values())
+        anonymous = {pid: size for pid, (_, size) in sizes.items()}
         limit = self._max_memory
+        if limit is not None and self._has_passed(limit, anonymous):
+            return "memory", INTERVAL_S
+        near = limit is not None and resident > limit // 2
         over = limit is not None and resident > limit
-        if (over or (len(tree) > 1 and resident > self._confirmed_rss)) and self._may_confirm(over):
-            owned = self._confirm(tree, resident)
+        if self._may_confirm(anonymous, resident, near, over):
+            owned = self._confirm(anonymous, resident)
             if limit is not None and owned > limit:
                 return "memory", INTERVAL_S
             if len(tree) > 1:
                 self._send(Sample(memory_bytes=owned, processes=len(tree)))
-        near = limit is not None and resident > limit // 2
         return None, NEAR_INTERVAL_S if near else INTERVAL_S
 
-    def _may_confirm(self, over: bool) -> bool:
-        """Bound the cost of confirming: smaps_rollup takes 4 ms per GiB."""
-        pause = self._confirm_cost * CONFIRM_SHARE
+    def _has_passed(self, limit: int, anonymous: dict[int, int]) -> bool:
+        """Say whether what the same processes took since the last confirmation passes the limit.
+
+        Only a fork makes anonymous pages shared: without a new process, these are owned. They are
+        confirmed while nothing can take more.
+        """
+        if anonymous.keys() != self._anonymous.keys():
+            return False
+        taken = sum(anonymous.values()) - sum(self._anonymous.values())
+        if self._owned + taken <= limit:
+            return False
+        for pid in anonymous:
+            kill(pid, signal.SIGSTOP)
+        still = {pid: processes.memory(pid)[1] for pid in anonymous}
+        if self._confirm(still, self._confirmed_rss) > limit:
+            return True
+        for pid in anonymous:
+            kill(pid, signal.SIGCONT)
+        return False
+
+    def _may_confirm(
+        self, anonymous: dict[int, int], resident: int, near: bool, over: bool
+    ) -> bool:
+        """Say when to confirm, and bound its cost: smaps_rollup takes 4 to 16 ms per GiB."""
+        fresh = anonymous.keys() != self._anonymous.keys()
+        if not (
+            over or (near and fresh) or (len(anonymous) > 1 and resident > self._confirmed_rss)
+        ):
+            return False
+        pause = self._confirm_cost * (1 if over and fresh else CONFIRM_SHARE)
         return time.monotonic() - self._confirmed_at >= (min(pause, 0.05) if over else pause)
 
-    def _confirm(self, tree: list[int], resident: int) -> int:
+    def _confirm(self, anonymous: dict[int, int], resident: int) -> int:
         """Sum what the tree's processes own, shared pages once."""
         start = time.monotonic()
-        owned = sum(processes.owned_bytes(pid) for pid in tree)
+        owned = sum(processes.owned_bytes(pid) for pid in anonymous)
         if self._tester is not None:
-            owned += processes.unowned_image_bytes(tree)
+            owned += processes.unowned_image_bytes(list(anonymous))
         self._peak = max(self._peak, owned)
+        self._owned, self._anonymous = owned, anonymous
         self._confirmed_rss = resident
         self._confirmed_at = time.monotonic()
         self._confirm_cost = self._confirmed_at - start
