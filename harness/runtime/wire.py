@@ -7,7 +7,7 @@ messages of `worker.protocol`, or it is a Violation.
 import json
 from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from worker import protocol
 
@@ -20,10 +20,16 @@ T = TypeVar("T")
 
 _encoder = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
-_replies: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="type")])
-_reports: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator="type")])
+# Without it, pydantic keeps the last 16,384 short strings that any worker ever sent.
+_config = ConfigDict(cache_strings="keys")
+_replies: TypeAdapter[Reply] = TypeAdapter(
+    Annotated[Reply, Field(discriminator="type")], config=_config
+)
+_reports: TypeAdapter[Report] = TypeAdapter(
+    Annotated[Report, Field(discriminator="type")], config=_config
+)
 _template_reports: TypeAdapter[TemplateReport] = TypeAdapter(
-    Annotated[TemplateReport, Field(discriminator="type")]
+    Annotated[TemplateReport, Field(discriminator="type")], config=_config
 )
 
 
