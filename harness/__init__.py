@@ -42,6 +42,7 @@ from harness.results import (
 )
 from harness.script_spec import ScriptExecutionSpec
 from harness.specs import (
+    FieldTolerance,
     InferenceHandlerSpec,
     InferenceTestSample,
     Limits,
@@ -57,6 +58,7 @@ __all__ = [
     "CompatibilityTestResult",
     "DataCompatibilityResult",
     "EndToEndTestResult",
+    "FieldTolerance",
     "FunctionTestResult",
     "HandlerEnvironmentError",
     "HarnessError",

@@ -99,8 +99,13 @@ def of_payload_name(file_name: str) -> str | None:
 
 def is_textual(content_type: str) -> bool:
     """Tell whether a body of this media type is text; parameters such as charset are ignored."""
-    essence = content_type.partition(";")[0].strip().lower()
-    return essence.startswith("text/") or essence.endswith(("+json", "+xml")) or essence in _TEXTUAL
+    kind = essence(content_type)
+    return kind.startswith("text/") or kind.endswith(("+json", "+xml")) or kind in _TEXTUAL
+
+
+def essence(content_type: str | None) -> str:
+    """Give a media type without its parameters, in lower case; nothing for none."""
+    return (content_type or "").partition(";")[0].strip().lower()
 
 
 def _unflatten(text: str) -> str | None:

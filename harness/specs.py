@@ -121,6 +121,15 @@ class Limits(SpecModel):
         return self.model_copy(update=missing)
 
 
+class FieldTolerance(SpecModel):
+    """How far the numbers of one field of a response may be from those that are expected."""
+
+    absolute: Tolerance = Field(default=0.0, description="Difference that is allowed in any case")
+    relative: Tolerance = Field(
+        default=0.0, description="Difference that is allowed, as a share of the larger number"
+    )
+
+
 class InferenceTestSample(SpecModel):
     """One request, and what is expected of the handler for it."""
 
@@ -167,12 +176,41 @@ class InferenceTestSample(SpecModel):
         default=1e-6,
         description="How far numbers may be from expected_body, absolutely or relatively",
     )
+    tolerances: dict[Text, FieldTolerance] = Field(
+        default={},
+        description="Tolerances of single fields of expected_body, in place of `tolerance`; a "
+        'field is named by its keys from the top, as in "predictions.score", without positions '
+        "in lists",
+    )
+    same_row_count: Switch = Field(
+        default=False,
+        description="Whether the response must have as many rows as the request: lines of CSV "
+        "(without a header) and JSON Lines, records of JSON, the first axis of npy",
+    )
+    deterministic: Switch = Field(
+        default=False, description="Whether the same request, sent twice, must be answered alike"
+    )
+    max_seconds: Seconds | None = Field(
+        default=None,
+        description="Seconds that the request's functions may take together; one that takes longer "
+        "is repeated, and fails when it always does; None: only the timeout counts",
+    )
+    max_memory_mb: Mib | None = Field(
+        default=None,
+        description="MiB that the process tree may hold during the request; None: only the limit "
+        "counts",
+    )
 
     @property
     def expects_an_answer(self) -> bool:
         """Whether anything is expected of the response beyond its being a success."""
         expected = (self.expected_output_structure, self.response_schema, self.expected_body)
-        return any(value is not None for value in expected)
+        limits = (self.max_seconds, self.max_memory_mb)
+        return (
+            any(value is not None for value in (*expected, *limits))
+            or self.same_row_count
+            or self.deterministic
+        )
 
 
 class InferenceHandlerSpec(SpecModel):

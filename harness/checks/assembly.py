@@ -3,9 +3,10 @@
 import itertools
 
 from harness import serving
-from harness.checks import expectations, verdict
+from harness.checks import expectations, repetition, verdict
 from harness.checks.flow import ALL_OFF, STAGES, SWITCH, Flow, Request, accept_types, describe
 from harness.checks.live import LiveHandler
+from harness.checks.repetition import Made
 from harness.checks.samples import Samples
 from harness.checks.variants import Variant
 from harness.results import (
@@ -244,14 +245,20 @@ class _Rows:
     def _answered(self, request: Request, fields: dict[str, object]) -> EndToEndTestResult:
         response = self._seen(list(request.calls.values())[-1])
         fields["output_data_size"] = _body_size(response)
-        problems = (
-            expectations.problems_with(request.sample, response)
-            if request.sample.should_succeed is not False
-            else ["the sample should have been refused, and was answered"]
-        )
+        problems = ["the sample should have been refused, and was answered"]
+        if request.sample.should_succeed is not False:
+            problems = expectations.problems_with(request.sample, response)
+            problems += repetition.problems_with(self._made(request), self._repeats(request))
         if problems:
             return _end(Outcome.failed, response, fields, error_message="; ".join(problems))
         return _end(Outcome.passed, response, fields)
+
+    def _repeats(self, request: Request) -> list[Made]:
+        return [self._made(again) for again in request.repeats]
+
+    def _made(self, request: Request) -> Made:
+        rows = [self._live.row(call) for call in request.calls.values()]
+        return Made(request.sample, rows, self._seen(list(request.calls.values())[-1]))
 
     def _refused(
         self, request: Request, refusal: ResponseSummary, fields: dict[str, object]

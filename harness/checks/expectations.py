@@ -6,11 +6,15 @@ import io
 import json
 import math
 import re
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
+from harness.checks.row_counts import row_count
 from harness.errors import SpecError
+from harness.media_types import essence
 from harness.results import FunctionTestResult, Outcome, ResponseSummary
-from harness.specs import InferenceTestSample
+from harness.specs import FieldTolerance, InferenceTestSample
 
 TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
@@ -60,33 +64,36 @@ def as_expected_error(sample: InferenceTestSample, row: FunctionTestResult) -> F
 
 def problems_with(sample: InferenceTestSample, response: ResponseSummary) -> list[str]:
     """List how a response differs from what the sample expects; empty when it does not."""
+    problems = _row_problems(sample, response) if sample.same_row_count else []
     wanted = (sample.expected_output_structure, sample.response_schema, sample.expected_body)
     if all(item is None for item in wanted):
-        return []
+        return problems
     parsed = parse(response)
     if parsed is UNPARSED:
-        return [f"the response does not parse as {response.content_type}"]
-    problems = []
+        return [*problems, f"the response does not parse as {response.content_type}"]
     if sample.expected_output_structure is not None:
         problems += mismatches(sample.expected_output_structure, parsed, "response")
     if sample.response_schema is not None:
         problems += _schema_problems(sample.response_schema, parsed)
     if sample.expected_body is not None:
-        problems += differences(sample.expected_body, parsed, sample.tolerance, "response")
+        expected: Any = sample.expected_body
+        if isinstance(expected, str) and isinstance(parsed, list):
+            expected = _rows(expected)
+        problems += differences(expected, parsed, "response", Closeness.of(sample))
     return problems
 
 
 def parse(response: ResponseSummary) -> Any:
     """Parse a response by its content type: JSON, CSV (rows of str), else its text or bytes."""
     body = response.body or ""
-    kind = (response.content_type or "").partition(";")[0].strip().lower()
+    kind = essence(response.content_type)
     if response.body_encoding == "base64":
         return base64.b64decode(body)
     try:
         if kind == "application/json":
             return json.loads(body)
         if kind == "text/csv":
-            return [row for row in csv.reader(io.StringIO(body)) if row]
+            return _rows(body)
     except (ValueError, csv.Error, RecursionError):
         return UNPARSED
     return body
@@ -126,8 +133,34 @@ def mismatches(expected: Any, actual: Any, place: str) -> list[str]:
     return [] if expected == actual else [f"{place} is {actual!r}, not {expected!r}"]
 
 
-def differences(expected: Any, actual: Any, tolerance: float, place: str) -> list[str]:
-    """Compare a body in full; numbers within the tolerance, absolute or relative, are equal."""
+@dataclass(frozen=True)
+class Closeness:
+    """How near numbers must be, by default and by field (keys from the top, joined by dots)."""
+
+    default: FieldTolerance
+    fields: Mapping[str, FieldTolerance]
+
+    @classmethod
+    def of(cls, sample: InferenceTestSample) -> Self:
+        """Take what a sample says."""
+        default = FieldTolerance(absolute=sample.tolerance, relative=sample.tolerance)
+        return cls(default, sample.tolerances)
+
+    def suits(self, expected: float, actual: float, field: str) -> bool:
+        """Say whether a number is near enough."""
+        allowed = self.fields.get(field, self.default)
+        return math.isclose(
+            expected, actual, rel_tol=allowed.relative, abs_tol=allowed.absolute
+        ) or (math.isnan(expected) and math.isnan(actual))
+
+
+EXACTLY = Closeness(FieldTolerance(), {})
+
+
+def differences(
+    expected: Any, actual: Any, place: str, closeness: Closeness, field: str = ""
+) -> list[str]:
+    """Compare a body in full; numbers that are near enough, also in cells of CSV, are equal."""
     if isinstance(expected, dict) and isinstance(actual, dict):
         odd = sorted(set(expected) ^ set(actual))
         if odd:
@@ -135,7 +168,9 @@ def differences(expected: Any, actual: Any, tolerance: float, place: str) -> lis
         return [
             problem
             for key, inner in expected.items()
-            for problem in differences(inner, actual[key], tolerance, f"{place}.{key}")
+            for problem in differences(
+                inner, actual[key], f"{place}.{key}", closeness, f"{field}.{key}".lstrip(".")
+            )
         ]
     if isinstance(expected, list) and isinstance(actual, list):
         if len(expected) != len(actual):
@@ -143,13 +178,56 @@ def differences(expected: Any, actual: Any, tolerance: float, place: str) -> lis
         return [
             problem
             for number, (inner, element) in enumerate(zip(expected, actual, strict=True))
-            for problem in differences(inner, element, tolerance, f"{place}[{number}]")
+            for problem in differences(inner, element, f"{place}[{number}]", closeness, field)
         ]
-    if _is_number(expected) and _is_number(actual):
-        close = math.isclose(expected, actual, rel_tol=tolerance, abs_tol=tolerance)
-        return [] if close else [f"{place} is {actual!r}, not {expected!r}"]
+    numbers = _numbers(expected, actual)
+    if numbers is not None:
+        near = closeness.suits(*numbers, field)
+        return [] if near else [f"{place} is {actual!r}, not {expected!r}"]
     same = type(expected) is type(actual) and expected == actual
     return [] if same else [f"{place} is {actual!r}, not {expected!r}"]
+
+
+def _numbers(expected: Any, actual: Any) -> tuple[float, float] | None:
+    """Give both as numbers, if both are; a cell of CSV may be one as text."""
+    if _is_number(expected) and _is_number(actual):
+        return expected, actual
+    if isinstance(actual, Cell):
+        try:
+            return float(expected), float(actual)
+        except (TypeError, ValueError):
+            return None
+    return None
+
+
+class Cell(str):
+    """A cell of CSV: text that may stand for a number."""
+
+    __slots__ = ()
+
+
+def _rows(text: str) -> list[list[str]]:
+    return [[Cell(cell) for cell in row] for row in csv.reader(io.StringIO(text)) if row]
+
+
+def _row_problems(sample: InferenceTestSample, response: ResponseSummary) -> list[str]:
+    sent = row_count(_bytes(sample.request_body), sample.content_type)
+    body = response.body or ""
+    answer = base64.b64decode(body) if response.body_encoding == "base64" else _bytes(body)
+    came = row_count(answer, response.content_type)
+    if sent is None:
+        return [
+            f"same_row_count: the rows of the request ({sample.content_type}) cannot be counted"
+        ]
+    if came is None:
+        return [
+            f"same_row_count: the rows of the response ({response.content_type}) cannot be counted"
+        ]
+    return [] if sent == came else [f"the response has {came} rows, the request {sent}"]
+
+
+def _bytes(body: str | bytes) -> bytes:
+    return body.encode() if isinstance(body, str) else body
 
 
 def _schema_problems(schema: dict[str, Any], parsed: Any) -> list[str]:

@@ -71,6 +71,7 @@ PUBLIC = [
     "CompatibilityTestResult",
     "DataCompatibilityResult",
     "EndToEndTestResult",
+    "FieldTolerance",
     "FunctionTestResult",
     "HandlerEnvironmentError",
     "HarnessError",

@@ -19,6 +19,7 @@ from harness.spec_environment import (
 )
 from harness.spec_model import SpecModel
 from harness.specs import (
+    FieldTolerance,
     InferenceHandlerSpec,
     InferenceTestSample,
     Limits,
@@ -615,6 +616,13 @@ samples = st.builds(
     accept_types=st.none() | media_lists.map(tuple),
     expected_body=json_data,
     tolerance=st.floats(min_value=0, allow_infinity=False),
+    tolerances=st.dictionaries(
+        texts, st.builds(FieldTolerance, absolute=seconds, relative=seconds), max_size=2
+    ),
+    same_row_count=st.booleans(),
+    deterministic=st.booleans(),
+    max_seconds=st.none() | seconds,
+    max_memory_mb=st.none() | counts,
 )
 limit_values = st.builds(
     Limits,
