@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -15,6 +15,7 @@ from harness.batch.budgets import Budgets
 from harness.batch.task import Task
 from harness.batch_results import BatchEntry, BatchResult
 from harness.checks import handler_test, script_test, stack_comparison, validation
+from harness.checks.kept import Kept, keeping
 from harness.checks.live import LiveHandler, opened
 from harness.checks.seed_views import function_view, pipeline_view
 from harness.checks.sources import Source, own_model_dir, spec_of
@@ -31,7 +32,6 @@ from harness.pipelines import compatibility, flow, matching, matching_reports, p
 from harness.pipelines.builder import PipelineTestingSpecBuilder
 from harness.pipelines.seed_views import flow_view
 from harness.results import FunctionTestResult, InferenceTestResult
-from harness.runtime.templates import Templates
 from harness.script_spec import DEFAULT_ROOT, ScriptExecutionSpec
 from harness.specs import InferenceHandlerSpec, RuntimeTestingConfiguration
 from harness.stack_results import StackComparison
@@ -63,18 +63,18 @@ class RuntimeTester:
         self.workspace_dir = None if folder is None else Path(folder)
         self.builder = PipelineTestingSpecBuilder(self._root())
         self._extractions = Extractions(self.workspace_dir)
-        self._templates: Templates | None = None
+        self._open = ExitStack()
+        self._kept: Kept | None = None
 
     def __enter__(self) -> "RuntimeTester":
         """Keep, until the end of the block, what makes the next worker start sooner."""
-        self._templates = Templates(self.workspace_dir)
+        self._kept = self._open.enter_context(keeping(self.workspace_dir))
         return self
 
     def __exit__(self, *_: object) -> None:
         """End what was kept; remove what `_extract_packaged_model` made and was not cleaned up."""
-        templates, self._templates = self._templates, None
-        if templates is not None:
-            templates.close()
+        self._kept = None
+        self._open.close()
         self._extractions.remove_all()
 
     # ------------------------------------------------------------ handlers
@@ -94,7 +94,7 @@ class RuntimeTester:
         HandlerEnvironmentError when no worker can be started.
         """
         self._need_inference_testing()
-        return handler_test.run(handler_spec, self._workspace(), on_row, on_note, self._templates)
+        return handler_test.run(handler_spec, self._workspace(), on_row, on_note, self._kept)
 
     def compare_stacks(
         self,
@@ -108,7 +108,7 @@ class RuntimeTester:
         The spec's own stack is of no effect. Raises as `test_inference_handler` does.
         """
         self._need_inference_testing()
-        return stack_comparison.run(handler_spec, self._workspace(), on_row, on_note)
+        return stack_comparison.run(handler_spec, self._workspace(), on_row, on_note, self._kept)
 
     def test_inference_pipeline(self, handler_spec: InferenceHandlerSpec) -> dict[str, Any]:
         """Test a handler as `test_inference_handler` does; give the result as a dictionary.
@@ -201,7 +201,7 @@ class RuntimeTester:
                 if own_model is not None and spec.model_dir == own_model:
                     # The handler gets the private copy, never the caller's directory in place.
                     given = dict.fromkeys(given)
-                with opened(spec, run, templates=self._templates) as live:
+                with opened(spec, run, kept=self._kept) as live:
                     return function_view(live.function(function_name, given))
         except HarnessError as error:
             return {
@@ -220,7 +220,7 @@ class RuntimeTester:
         self._need_inference_testing()
         with (
             RunDirectory(self._workspace()) as run,
-            opened(spec_of(handler, run), run, templates=self._templates) as live,
+            opened(spec_of(handler, run), run, kept=self._kept) as live,
         ):
             yield live
 

@@ -13,35 +13,47 @@ import stat
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from harness.artifacts import tar, tree, workspace
 from harness.artifacts.compression import Stream
+from harness.artifacts.hashed import Hashed
 from harness.artifacts.limits import ArchiveLimits
 from harness.artifacts.members import Ledger, link_destination
 from harness.artifacts.tar import Member, show
 from harness.errors import HarnessError, PackageError
 
-__all__ = ["ArchiveLimits", "Unpacked", "unpack"]
+__all__ = ["ArchiveLimits", "Unpacked", "sha256", "unpack"]
 
 _NO_LIMITS_GIVEN = ArchiveLimits()
 
 
 @dataclass(frozen=True)
 class Unpacked:
-    """What was written: `members` without the root, `total_bytes` of file contents."""
+    """What was written: `members` without the root, `total_bytes` of file contents.
+
+    `sha256` is that of the archive as it was read, where it was asked for.
+    """
 
     members: int
     total_bytes: int
+    sha256: str | None = None
 
 
-def unpack(source: Path, into: Path, *, limits: ArchiveLimits = _NO_LIMITS_GIVEN) -> Unpacked:
+def unpack(
+    source: Path,
+    into: Path,
+    *,
+    limits: ArchiveLimits = _NO_LIMITS_GIVEN,
+    hashed: bool = False,
+) -> Unpacked:
     """Unpack a tar (plain, gzip, bzip2, xz, zstd, told by content) or copy a directory.
 
     `into` must be missing or empty, and nobody else may write there; a refusal removes it. Modes
-    become 0644 or 0755, owners and setuid bits are dropped. The source is only read.
+    become 0644 or 0755, owners and setuid bits are dropped. The source is only read. An archive is
+    `hashed` as it is read.
 
     Raises:
         PackageError: names the source, the member, what is wrong, and the next step.
@@ -53,7 +65,24 @@ def unpack(source: Path, into: Path, *, limits: ArchiveLimits = _NO_LIMITS_GIVEN
             return Unpacked(copied.entries, copied.total_bytes)
         with _opened(source) as raw:
             size = os.fstat(raw.fileno()).st_size
-            return _extract(Stream(raw, archive_bytes=size, limits=limits), into, limits)
+            if not hashed:
+                return _extract(Stream(raw, archive_bytes=size, limits=limits), into, limits)
+            read = Hashed(raw)
+            stream = Stream(read, archive_bytes=size, limits=limits)
+            return replace(_extract(stream, into, limits), sha256=read.whole())
+
+
+def sha256(source: Path) -> str:
+    """Read an archive for its hash alone. Raises PackageError."""
+    try:
+        with _opened(source) as raw:
+            return Hashed(raw).whole()
+    except PackageError as fault:
+        raise PackageError(f"{source}: {fault}") from fault.__cause__
+    except OSError as fault:
+        raise PackageError(
+            f"{source}: cannot be read: {fault.strerror}; check the file and its disk"
+        ) from fault
 
 
 @contextmanager

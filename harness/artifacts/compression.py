@@ -7,7 +7,7 @@ import importlib
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 from harness.artifacts.limits import ArchiveLimits
 from harness.errors import PackageError
@@ -40,6 +40,16 @@ _FOREIGN = {
 }
 
 
+class Source(Protocol):
+    """What is read here of a file."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Give so many bytes, fewer only at the end."""
+
+    def seek(self, offset: int, /) -> int:
+        """Go to an offset from the start."""
+
+
 class Stream:
     """The unpacked bytes of one file, counted as they are produced and never more than allowed.
 
@@ -47,7 +57,7 @@ class Stream:
     of the file.
     """
 
-    def __init__(self, raw: BinaryIO, *, archive_bytes: int, limits: ArchiveLimits) -> None:
+    def __init__(self, raw: Source, *, archive_bytes: int, limits: ArchiveLimits) -> None:
         head = raw.read(_LONGEST_MAGIC)
         raw.seek(0)
         self.compression = _detect(head)
@@ -126,7 +136,7 @@ def _detect(head: bytes) -> str:
     return "plain"
 
 
-def _reader(compression: str, raw: BinaryIO) -> Callable[[int], bytes]:
+def _reader(compression: str, raw: Source) -> Callable[[int], bytes]:
     match compression:
         case "gzip":
             return _Frames(raw, _Gzip, _COMPRESSED["gzip"]).read
@@ -184,7 +194,7 @@ class _Frames:
     `bz2.BZ2File` and `lzma.LZMAFile` are not used because they pass over trailing garbage.
     """
 
-    def __init__(self, raw: BinaryIO, new: Callable[[], _Decoder], magic: bytes) -> None:
+    def __init__(self, raw: Source, new: Callable[[], _Decoder], magic: bytes) -> None:
         self._raw = raw
         self._new = new
         self._magic = magic
@@ -225,7 +235,7 @@ class _Frames:
         return True
 
 
-def _zstd_reader(raw: BinaryIO) -> Callable[[int], bytes]:
+def _zstd_reader(raw: Source) -> Callable[[int], bytes]:
     """Use the standard library (3.14) or the `zstandard` package, whichever this Python has."""
     try:
         zstd: Any = importlib.import_module("compression.zstd")
@@ -240,7 +250,7 @@ def _zstd_reader(raw: BinaryIO) -> Callable[[int], bytes]:
     return _guarded(_Frames(raw, new, _COMPRESSED["zstd"]).read, zstd.ZstdError)
 
 
-def _zstandard_reader(raw: BinaryIO) -> Callable[[int], bytes]:
+def _zstandard_reader(raw: Source) -> Callable[[int], bytes]:
     try:
         zstandard: Any = importlib.import_module("zstandard")
     except ImportError as error:

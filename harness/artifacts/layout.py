@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from harness import serving
 from harness.artifacts import archive, tree
 from harness.artifacts.limits import ArchiveLimits
+from harness.artifacts.shelf import Unpack, unpacked
 from harness.artifacts.workspace import RunDirectory
 from harness.errors import HarnessError, PackageError
 from harness.specs import InferenceHandlerSpec
@@ -39,15 +40,18 @@ class Layout:
     warnings: tuple[str, ...]
 
 
-def lay_out(spec: InferenceHandlerSpec, run: RunDirectory) -> Layout:
-    """Make the private copies that the spec asks for, with its overrides applied.
+def lay_out(spec: InferenceHandlerSpec, run: RunDirectory, unpack: Unpack = unpacked) -> Layout:
+    """Make the copies that the spec asks for, with its overrides applied.
 
     Raises:
         PackageError: a path that is not there, or content that is refused.
         HarnessError: the run directory cannot be written.
     """
     try:
-        layout = _from_package(spec, run) if spec.packaged_model_path else _from_handler(spec, run)
+        if spec.packaged_model_path:
+            layout = _from_package(spec, run, unpack)
+        else:
+            layout = _from_handler(spec, run)
     except OSError as error:
         raise HarnessError(
             f"the package cannot be copied into {run.path}: {error}; "
@@ -56,10 +60,9 @@ def lay_out(spec: InferenceHandlerSpec, run: RunDirectory) -> Layout:
     return _with_handler_file(spec, layout)
 
 
-def _from_package(spec: InferenceHandlerSpec, run: RunDirectory) -> Layout:
+def _from_package(spec: InferenceHandlerSpec, run: RunDirectory, unpack: Unpack) -> Layout:
     source = Path(spec.model_paths.get("extraction_root") or str(spec.packaged_model_path))
-    model_dir = run.make("model")
-    archive.unpack(source, model_dir)
+    model_dir = unpack(source, run)
     stack = serving.of(spec)
     code_dir = _code_dir(spec, source, model_dir)
     seen_dir, warning = _seen_dir(stack, model_dir)

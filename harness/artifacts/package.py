@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from harness.artifacts.entry_point import Module, find_candidates, find_module
 from harness.artifacts.layout import Layout, lay_out, listed, some
+from harness.artifacts.shelf import Unpack, unpacked
 from harness.artifacts.workspace import RunDirectory
 from harness.errors import PackageError
 from harness.specs import InferenceHandlerSpec
@@ -18,7 +19,7 @@ _DEFAULT_MODULE = "inference"  # sagemaker-inference, environment.DEFAULT_MODULE
 
 @dataclass(frozen=True)
 class Package:
-    """A handler and its model, in private directories that the handler may change or delete.
+    """A handler and its model, in directories that nobody else writes to.
 
     `module` is importable when `sys_path` (the code first, then the model's root, then the
     spec's own entries) is put on the import path. `handler_file` is None when no module could
@@ -34,8 +35,12 @@ class Package:
     warnings: tuple[str, ...]
 
 
-def open_package(spec: InferenceHandlerSpec, run: RunDirectory) -> Package:
+def open_package(
+    spec: InferenceHandlerSpec, run: RunDirectory, unpack: Unpack = unpacked
+) -> Package:
     """Copy the spec's package below the run directory and find its entry point.
+
+    `unpack` is how archives are, where somebody keeps them.
 
     The entry point is the spec's `entry_point`, else SAGEMAKER_PROGRAM of its `environ_vars`,
     else `inference`; in code/, then in the package's root (sagemaker-inference, contract 1.2).
@@ -44,7 +49,7 @@ def open_package(spec: InferenceHandlerSpec, run: RunDirectory) -> Package:
         PackageError: a path that is not there, an archive that is refused, or no handler in it.
         HarnessError: the run directory cannot be written.
     """
-    layout = lay_out(spec, run)
+    layout = lay_out(spec, run, unpack)
     module, warning = _entry(spec, layout)
     calibration = layout.model_dir / "calibration"
     return Package(

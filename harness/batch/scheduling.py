@@ -15,9 +15,9 @@ from harness.batch.journal import Journal, fingerprint
 from harness.batch.plan import Plan, cores, memory_available
 from harness.batch.task import Task
 from harness.batch_results import BatchEntry, BatchResult, NotRun
+from harness.checks.kept import keeping
 from harness.errors import HarnessError, SpecError
 from harness.runtime.stop import Stop
-from harness.runtime.templates import Templates
 
 LOOK_S = 0.5
 FAIL_FAST = "an earlier handler failed (--fail-fast)"
@@ -91,7 +91,7 @@ class _Batch:
         self._jobs = min(options.jobs or cores(), max(1, len(left)))
         self._stop = resources.enter_context(Stop())
         place = next((task.workspace for task in given), None)
-        self._templates = resources.enter_context(Templates(Path(place) if place else None))
+        self._kept = resources.enter_context(keeping(Path(place) if place else None))
         self._executor = options.executor or resources.enter_context(self._threads())
         self._futures: dict[Future[str], Task] = {}
         self._stopped: str | None = None
@@ -146,7 +146,7 @@ class _Batch:
 
     def _run_in_thread(self, text: str) -> str:
         with self._stop.heeded():
-            return tasks.run(text, self._templates)
+            return tasks.run(text, self._kept)
 
     def _take(self, future: Future[str]) -> None:
         """Take in what came of a task: on disk first, then told. Raises what the task raised."""

@@ -14,9 +14,9 @@ from harness.batch.baseline import Baseline
 from harness.batch.budgets import Budgets
 from harness.batch_results import BatchEntry, Fault, Finding, Measure
 from harness.checks import handler_test
+from harness.checks.kept import Kept
 from harness.errors import HandlerEnvironmentError, IsolationUnavailableError, SpecError
 from harness.results import FunctionTestResult, InferenceTestResult, Outcome
-from harness.runtime.templates import Templates
 from harness.spec_model import SpecModel
 from harness.specs import InferenceHandlerSpec
 
@@ -35,23 +35,23 @@ class Task(SpecModel):
     reproduce: str | None = Field(default=None, description="The command that runs it alone")
 
 
-def run(text: str, templates: Templates | None = None) -> str:
+def run(text: str, kept: Kept | None = None) -> str:
     """Test the handler of a task; give its entry of the batch, as JSON. Raises HarnessError.
 
-    `templates` are what the batch keeps, for tasks that run in its own process.
+    `kept` is what the batch keeps, for tasks that run in its own process.
     """
-    return examined(Task.model_validate_json(text), templates).model_dump_json()
+    return examined(Task.model_validate_json(text), kept).model_dump_json()
 
 
-def examined(task: Task, templates: Templates | None = None) -> BatchEntry:
+def examined(task: Task, kept: Kept | None = None) -> BatchEntry:
     """Test a handler, again where it crashed, and hold its measures to their bounds.
 
     Input that makes no sense and an environment that cannot be had are a result here: the other
     handlers of the batch go on.
     """
     try:
-        result, earlier = _until_it_does_not_crash(task, templates)
-        return _measured(task, result, earlier, templates)
+        result, earlier = _until_it_does_not_crash(task, kept)
+        return _measured(task, result, earlier, kept)
     except SpecError as error:
         return _untested(task, "spec", error)
     except HandlerEnvironmentError as error:
@@ -61,28 +61,28 @@ def examined(task: Task, templates: Templates | None = None) -> BatchEntry:
 
 
 def _until_it_does_not_crash(
-    task: Task, templates: Templates | None
+    task: Task, kept: Kept | None
 ) -> tuple[InferenceTestResult, list[str]]:
     earlier: list[str] = []
     while True:
-        result = _tested(task, templates)
+        result = _tested(task, kept)
         crashes = CRASHES & {row.outcome for row in result.function_results()}
         if not crashes or len(earlier) == task.retry_crashed:
             return result, earlier
         earlier.append(", ".join(sorted(crashes)))
 
 
-def _tested(task: Task, templates: Templates | None) -> InferenceTestResult:
+def _tested(task: Task, kept: Kept | None) -> InferenceTestResult:
     workspace = None if task.workspace is None else Path(task.workspace)
-    return handler_test.run(task.spec, workspace, templates=templates)
+    return handler_test.run(task.spec, workspace, kept=kept)
 
 
 def _measured(
-    task: Task, result: InferenceTestResult, earlier: list[str], templates: Templates | None
+    task: Task, result: InferenceTestResult, earlier: list[str], kept: Kept | None
 ) -> BatchEntry:
     runs = [budgets.measures(result)]
     while result.overall_success and len(runs) < _needed(task, runs):
-        again = _tested(task, templates)
+        again = _tested(task, kept)
         if not again.overall_success:
             result = again  # what fails only now and then fails
             break

@@ -7,11 +7,11 @@ from harness.artifacts.workspace import RunDirectory
 from harness.checks import assembly, flow, variants
 from harness.checks.diagnosis import diagnose
 from harness.checks.diagnosis.package_faults import look
+from harness.checks.kept import Kept
 from harness.checks.live import Listener, opened
 from harness.checks.samples import collect
 from harness.environments.tool import Note
 from harness.results import InferenceTestResult
-from harness.runtime.templates import Templates
 from harness.specs import InferenceHandlerSpec
 
 
@@ -20,7 +20,7 @@ def run(
     workspace: Path | None,
     on_row: Listener | None = None,
     on_note: Note = lambda text: None,
-    templates: Templates | None = None,
+    kept: Kept | None = None,
 ) -> InferenceTestResult:
     """Test a handler: each function, and every sample with every accept type.
 
@@ -32,7 +32,7 @@ def run(
     start = time.monotonic()
     with RunDirectory(workspace) as directory:
         samples = collect(spec, directory)
-        with opened(spec, directory, on_row, on_note, templates) as live:
+        with opened(spec, directory, on_row, on_note, kept) as live:
             seen = look(spec, live.package)
             asked = variants.asked(spec, samples.chosen)
             further = [variant.request for variant in asked]

@@ -12,9 +12,11 @@ from typing import Any
 import worker.protocol as protocol
 from harness.artifacts import changes
 from harness.artifacts.package import Package, open_package
+from harness.artifacts.shelf import alone
 from harness.artifacts.workspace import RunDirectory
 from harness.checks import arguments, validation, verdict
 from harness.checks.arguments import Headers
+from harness.checks.kept import Kept
 from harness.checks.observations import Observations
 from harness.environments import base_sets, preflight
 from harness.environments.provided import provided
@@ -432,25 +434,28 @@ def opened(
     run: RunDirectory,
     on_row: Listener | None = None,
     on_note: Note = lambda text: None,
-    templates: Templates | None = None,
+    kept: Kept | None = None,
 ) -> Iterator[LiveHandler]:
     """Unpack a handler's package into a run directory and give it live; end its worker after.
 
     `on_note` is told what goes on before: an environment that is built, what preflight found.
-    `templates` are what is kept between calls; without any, a spec that asks for a warm start gets
-    one for its own workers. Raises PackageError, SpecError, HandlerEnvironmentError or
+    `kept` is what is there from earlier tests; without it, a spec that asks for a warm start gets
+    a template for its own workers. Raises PackageError, SpecError, HandlerEnvironmentError or
     IsolationUnavailableError before any code of the handler ran.
     """
-    package = open_package(spec, run)
     plan = layers.plan(spec)
     exposed = not (plan.has("landlock") or plan.has("bwrap"))
-    base = base_sets.of(spec, package)
     with ExitStack() as own:
+        in_place = not (exposed or spec.model_dir_writable)
+        lending = kept.shelf.lending(in_place=in_place) if kept is not None else alone()
+        package = open_package(spec, run, own.enter_context(lending))
+        base = base_sets.of(spec, package)
         interpreter = own.enter_context(
             provided(
                 spec.environment, package.code_dir, base, run.path, exposed=exposed, note=on_note
             )
         )
+        templates = kept.templates if kept is not None else None
         if templates is None and spec.start == "warm":
             templates = own.enter_context(Templates(run.path.parent))
         launcher = HandlerLauncher(spec, package, run.path, interpreter, templates)

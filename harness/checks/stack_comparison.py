@@ -1,9 +1,11 @@
 """One handler under each serving stack in turn, and the requests that they answer differently."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import get_args
 
 from harness.checks import handler_test
+from harness.checks.kept import Kept, keeping
 from harness.checks.live import Listener
 from harness.environments.tool import Note
 from harness.results import EndToEndTestResult, InferenceTestResult
@@ -20,14 +22,16 @@ def run(
     workspace: Path | None,
     on_row: Listener | None = None,
     on_note: Note = lambda text: None,
+    kept: Kept | None = None,
 ) -> StackComparison:
     """Test a handler under every stack. Raises as `handler_test.run` does."""
-    results = {
-        stack: handler_test.run(
-            spec.model_copy(update={"stack": stack}), workspace, on_row, on_note
-        )
-        for stack in STACKS
-    }
+    with nullcontext(kept) if kept is not None else keeping(workspace) as shared:
+        results = {
+            stack: handler_test.run(
+                spec.model_copy(update={"stack": stack}), workspace, on_row, on_note, shared
+            )
+            for stack in STACKS
+        }
     return StackComparison(
         handler_name=spec.handler_name,
         overall_success=all(result.overall_success for result in results.values()),

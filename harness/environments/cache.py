@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness.artifacts import workspace
+from harness.artifacts.manifest import whole
 from harness.environments import manifest, places
 from harness.errors import HandlerEnvironmentError, HarnessError
 
@@ -149,7 +150,7 @@ class Cache:
             return None
         folder = self._root / record.folder
         try:
-            if manifest.whole(folder) != record.whole:
+            if whole(folder) != record.whole:
                 return None
         except OSError:
             return None
@@ -172,7 +173,7 @@ class Cache:
                 folder=folder.name,
                 created=time.time(),
                 quick=manifest.quick(folder),
-                whole=manifest.whole(folder),
+                whole=whole(folder),
                 **about(),  # type: ignore[arg-type]
             )
             places.write(self._record_path(key), json.dumps(asdict(record), indent=1).encode())

@@ -277,9 +277,14 @@ class HandlerLauncher(Launcher):
         further = self._spec.environ_vars.get("PYTHONPATH", "").split(os.pathsep)
         self._digest = found.digest
         names = imports.importable([*own, *map(Path, filter(None, further))])
+        places = (self._folder, self._package.code_dir, self._package.model_dir)
         return wanted(
             self.interpreter.executable,
-            {name: text for name, text in order.environ.items() if str(self._folder) not in text},
+            {
+                name: text
+                for name, text in order.environ.items()
+                if not any(str(place) in text for place in places)
+            },
             [*safe(found.modules), *self._spec.preload],
             own_names=names,
             digest=found.digest,
