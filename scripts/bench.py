@@ -1,7 +1,7 @@
-"""Start, round trip, isolation, environments and soak, measured: `scripts/bench [PART ...]`.
+"""What the tester costs, measured: `scripts/bench [PART ...]`.
 
-It tells which targets are met and does not fail for one that is not; the soak, which is run only
-when it is named, fails when a verdict differs or anything is left.
+It tells which targets are met and does not fail for one that is not; the soaks, which are run only
+when they are named, fail when a verdict differs or anything is left.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import json
 from dataclasses import asdict
 
 from benchmarks import (
+    batch,
     bodies,
     environments,
+    growth,
     isolation,
     overhead,
     peers,
@@ -26,8 +28,12 @@ from rich.console import Console
 
 PARTS = {
     part.NAME: part
-    for part in (start, round_trip, peers, bodies, overhead, isolation, environments)
+    for part in (
+        *(start, round_trip, peers, bodies, overhead, batch, growth),
+        *(isolation, environments),
+    )
 }
+SOAKS = {soak.NAME: "fresh", soak.WARM: "warm"}
 
 
 def main() -> None:
@@ -36,9 +42,10 @@ def main() -> None:
     found: list[Figure] = []
     faults: list[str] = []
     for name in arguments.parts or PARTS:
-        if name == soak.NAME:
-            figures, faults = soak.run(arguments.workers)
-            words = soak.WORDS
+        if name in SOAKS:
+            figures, wrong = soak.run(arguments.workers, SOAKS[name])
+            faults += wrong
+            words = soak.WORDS[name]
         else:
             figures, words = PARTS[name].run(arguments.rounds), PARTS[name].WORDS
         found += figures
@@ -54,20 +61,24 @@ def main() -> None:
 
 def parsed() -> argparse.Namespace:
     """Read the command line."""
-    names = [*PARTS, soak.NAME]
+    names = [*PARTS, *SOAKS]
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "parts", nargs="*", metavar="PART", help=f"{', '.join(names)} (default: all but the last)"
+        "parts", nargs="*", metavar="PART", help=f"{', '.join(names)} (default: all but the soaks)"
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="PART", help="the same, as an option"
     )
     parser.add_argument("--rounds", type=int, default=40, help="how often (default 40)")
-    parser.add_argument("--workers", type=int, default=2000, help="of the soak (default 2000)")
+    parser.add_argument("--workers", type=int, default=2000, help="of a soak (default 2000)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--write", action="store_true", help="write them to docs/benchmarks.md")
     arguments = parser.parse_args()
+    arguments.parts += arguments.only
     if arguments.rounds < 1:
         parser.error("--rounds must be 1 or more")
     if arguments.workers < soak.FEWEST:

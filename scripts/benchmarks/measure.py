@@ -53,7 +53,8 @@ class Ratio:
 class Spread:
     """How something is distributed, in its own unit: at most so much in the median and ever.
 
-    `ratio` is that of the median's whole to what it is measured against, which `name` says.
+    `ratio` is that of the median's whole to what it is measured against, which `name` says; `size`
+    is how large what was measured was, where it grows.
     """
 
     TITLES: ClassVar[Cells] = ("what", "median", "quartiles", "worst", "ratio", "target", "met")
@@ -70,6 +71,7 @@ class Spread:
     target_worst: float | None
     met: bool | None
     rounds: int
+    size: int | None = None
 
     def cells(self) -> Cells:
         """Give the row's cells, in the order of TITLES."""

@@ -1,4 +1,4 @@
-"""Figures as a table for the terminal, and as the sections of docs/benchmarks.md."""
+"""Figures as a table for the terminal, and as the sections of docs/benchmarks.md with charts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 
 from rich.table import Table
 
-from benchmarks.measure import Figure
+from benchmarks import charts
+from benchmarks.measure import Figure, Ratio, Spread
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+CHARTS = DOCUMENT.with_suffix("")
 HEAD = """\
 # Benchmarks
 
@@ -20,7 +22,10 @@ says how often. Read the ratios: a time holds on one machine only. Each round me
 once, in turn. Shown are the median and the quartiles over the rounds; a ratio is that of a round's
 figure to its base.
 """
-ORDER = ("start", "round-trip", "peers", "bodies", "overhead", "isolation", "environments", "soak")
+ORDER = (
+    *("start", "round-trip", "peers", "bodies", "overhead", "batch", "growth"),
+    *("isolation", "environments", "soak", "soak-warm"),
+)
 
 
 def table(figures: Sequence[Figure]) -> Table:
@@ -38,7 +43,11 @@ def table(figures: Sequence[Figure]) -> Table:
 def write(part: str, words: str, figures: Sequence[Figure]) -> None:
     """Put a part's section into the document, in the place of the one that is there."""
     kept = sections(DOCUMENT.read_text()) if DOCUMENT.exists() else {}
-    kept[part] = section(part, words, figures)
+    drawn = chart(part, figures)
+    if drawn is not None:
+        CHARTS.mkdir(exist_ok=True)
+        (CHARTS / f"{part}.svg").write_text(drawn)
+    kept[part] = section(part, words, figures, drawn=drawn is not None)
     DOCUMENT.write_text("\n".join([HEAD, *(kept[name] for name in ORDER if name in kept)]))
 
 
@@ -51,8 +60,32 @@ def sections(text: str) -> dict[str, str]:
     return found
 
 
-def section(part: str, words: str, figures: Sequence[Figure]) -> str:
-    """Make a part's section: what was measured, on what, and a row for each figure."""
+def chart(part: str, figures: Sequence[Figure]) -> str | None:
+    """Draw a part: ratios as bars, what grows as lines; None where there is neither."""
+    ratios = [figure for figure in figures if isinstance(figure, Ratio)]
+    grown = [figure for figure in figures if isinstance(figure, Spread) and figure.size]
+    if grown:
+        names = dict.fromkeys(figure.name.partition(":")[0] for figure in grown)
+        return charts.lines(
+            f"{part}: what a test costs, by size", [line(name, grown) for name in names], "ms"
+        )
+    shown = [bar(figure) for figure in ratios if (figure.lower, figure.upper) != (1.0, 1.0)]
+    return charts.bars(f"{part}: ratios to the base", shown) if shown else None
+
+
+def bar(figure: Ratio) -> charts.Bar:
+    """Draw a ratio as a bar."""
+    return charts.Bar(figure.name, figure.ratio, figure.lower, figure.upper, figure.target)
+
+
+def line(name: str, figures: Sequence[Spread]) -> charts.Line:
+    """Draw the sizes of one series as a line."""
+    own = [figure for figure in figures if figure.name.startswith(f"{name}:")]
+    return charts.Line(name, [(figure.size or 0, figure.median) for figure in own])
+
+
+def section(part: str, words: str, figures: Sequence[Figure], *, drawn: bool = False) -> str:
+    """Make a part's section: what was measured, on what, its chart, a row for each figure."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     first = figures[0]
     lines = [
@@ -63,6 +96,7 @@ def section(part: str, words: str, figures: Sequence[Figure]) -> str:
         f"On {cores} shared cores under a load of {os.getloadavg()[0]:.0f}, {platform.system()}, "
         f"Python {platform.python_version()}.",
         "",
+        *([f"![{part}](benchmarks/{part}.svg)", ""] if drawn else []),
         "| " + " | ".join(first.TITLES) + " |",
         "|---" * len(first.TITLES) + "|",
         *("| " + " | ".join(figure.cells()) + " |" for figure in figures),

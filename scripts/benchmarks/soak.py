@@ -23,14 +23,17 @@ from benchmarks.measure import Spread, spread
 from harness import InferenceHandlerSpec, InferenceTestResult, Limits, RuntimeTester
 from harness.runtime import cgroups, layers
 
-NAME = "soak"
-WORDS = """\
-`scripts/bench soak --workers 2000`. Each worker is a test of its own through one `RuntimeTester`,
+NAME, WARM = "soak", "soak-warm"
+ABOUT = """\
+`scripts/bench {part} --workers 2000`. Each worker is a test of its own through one `RuntimeTester`,
 four at a time; a quarter of them are hostile, in turn by each of the kinds. It fails, with exit
 code 1, when a verdict is not that of the table of faults, when a process, a descriptor, a run
 directory or a control group is left, or when the tester's memory has moved by more than 5 % from
 what it was after the first tenth. Times are those of a whole test, with three others at its side;
 the last row's ratio is of the memory at the end to that after the first tenth."""
+FORKED = """ Workers are
+forked of the templates of the tester's `with` block, and one that was started fresh is a fault."""
+WORDS = {NAME: ABOUT.format(part=NAME), WARM: ABOUT.format(part=WARM) + FORKED}
 
 FAULTY = Path(__file__).parents[2] / "tests" / "handlers" / "faulty"
 PARALLEL = 4
@@ -96,23 +99,30 @@ class Run:
     seconds: float
 
 
-def run(workers: int) -> tuple[list[Spread], list[str]]:
-    """Run so many workers; give the figures, and what is wrong in words."""
+def run(workers: int, start: str = "fresh") -> tuple[list[Spread], list[str]]:
+    """Run so many workers; give the figures, and what is wrong in words.
+
+    The first tenth has a tester of its own, so that none is kept when descriptors are counted.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        specs = {kind.name: spec_of(kind, Path(folder, kind.name)) for kind in (QUIET, *HOSTILE)}
+        specs = {
+            kind.name: spec_of(kind, Path(folder, kind.name), start) for kind in (QUIET, *HOSTILE)
+        }
         workspace = Path(folder, "workspace")
         workspace.mkdir()
-        tester = RuntimeTester(workspace)
         kinds = [kind_of(number) for number in range(workers)]
-        warm = workers // WARM_UP_SHARE
-        runs = run_all(tester, specs, kinds[:warm])
+        first = workers // WARM_UP_SHARE
+        with RuntimeTester(workspace) as tester:
+            runs = run_all(tester, specs, kinds[:first])
         before, descriptors = resident(), psutil.Process().num_fds()
-        runs += run_all(tester, specs, kinds[warm:])
+        with RuntimeTester(workspace) as tester:
+            runs += run_all(tester, specs, kinds[first:])
         after = resident()
         wrong = [*wrong_verdicts(runs), *left_behind(workspace, descriptors)]
     if abs(after - before) > MEMORY_SHARE * before:
         wrong.append(f"the tester's memory went from {before / MIB:.1f} to {after / MIB:.1f} MiB")
-    return figures(runs, before, after), wrong
+    part = WARM if start == "warm" else NAME
+    return [replace(row, part=part) for row in figures(runs, before, after)], wrong
 
 
 def kind_of(number: int) -> Kind:
@@ -121,7 +131,7 @@ def kind_of(number: int) -> Kind:
     return QUIET if rest else HOSTILE[turn % len(HOSTILE)]
 
 
-def spec_of(kind: Kind, package: Path) -> InferenceHandlerSpec:
+def spec_of(kind: Kind, package: Path, start: str) -> InferenceHandlerSpec:
     """Make the package and the spec of a kind."""
     package.mkdir()
     text = GOOD if kind.file is None else (FAULTY / f"{kind.file}.py").read_text()
@@ -134,6 +144,7 @@ def spec_of(kind: Kind, package: Path) -> InferenceHandlerSpec:
         supported_accept_types=["application/json"],
         environ_vars=dict(kind.environ),
         limits=Limits(**{"timeout_seconds": 60, **kind.limits}),
+        start=start,
     )
 
 
@@ -160,8 +171,11 @@ def run_all(
 def one_run(tester: RuntimeTester, spec: InferenceHandlerSpec, kind: Kind) -> Run:
     """Run one test."""
     begin = time.perf_counter()
-    verdict = verdict_of(tester.test_inference_handler(spec))
+    result = tester.test_inference_handler(spec)
     seconds = time.perf_counter() - begin
+    verdict = verdict_of(result)
+    if result.environment is not None and result.environment.start != spec.start:
+        verdict = (f"{result.environment.start}: {result.environment.start_reason}",)
     return Run(kind, kind.verdict if verdict == kind.verdict else verdict, seconds)
 
 

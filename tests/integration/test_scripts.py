@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -69,19 +71,81 @@ def test_bench_of_isolation_measures_memory_endings_and_layers() -> None:
         assert row["met"] == all(held)
 
 
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Give a module of the benchmark, to be measured at small sizes."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    return lambda name: importlib.import_module(f"benchmarks.{name}")
+
+
+def test_bench_of_a_batch_holds_it_to_three_floors(
+    benchmark: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = benchmark("batch")
+    for name in ("HANDLERS", "SAMPLES", "STARTS", "BY_HAND"):
+        monkeypatch.setattr(batch, name, 2)
+    rows = batch.run(1)
+    assert [row.target for row in rows if row.target] == [1.3, 2.0, 0.05, 0.05]
+    floor, fresh, _, warm, _, *again = rows
+    assert [row.seconds for row in again] == [fresh.seconds, warm.seconds]
+    assert fresh.ratio == pytest.approx(fresh.seconds / floor.seconds)
+
+
+def test_bench_of_growth_measures_every_series(benchmark: Callable[[str], Any]) -> None:
+    growth = benchmark("growth")
+    with growth.every_series() as every:
+        rows = [row for one in every for row in growth.figures(replace(one, sizes=(1, 2, 3)), 1)]
+        names = [one.name for one in every]
+    assert [row.size for row in rows if row.size] == [1, 2, 3] * len(names)
+    slopes = [row for row in rows if row.name.endswith(": one more")]
+    assert [row.name.partition(":")[0] for row in slopes] == names
+    for row in slopes:
+        first, *_, last = [
+            of.median for of in rows if of.size and of.name.startswith(row.name.partition(":")[0])
+        ][:3]
+        assert row.median == pytest.approx(1000 * (last - first) / 2)
+    (results,) = [row for row in rows if row.target_worst]
+    assert results.met
+    chart = ElementTree.fromstring(benchmark("report").chart("growth", rows))
+    assert len(chart.findall("{*}polyline")) == len(names)
+
+
+def test_bench_writes_a_section_and_a_chart_in_their_place(
+    benchmark: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    measure, report = benchmark("measure"), benchmark("report")
+    monkeypatch.setattr(report, "DOCUMENT", tmp_path / "benchmarks.md")
+    monkeypatch.setattr(report, "CHARTS", tmp_path / "benchmarks")
+    for seconds in (1.0, 2.0):
+        given = {"floor": lambda: 1.0, "ours & yours": lambda seconds=seconds: seconds}
+        cases = [measure.Case(name, work, "floor", 1.5) for name, work in given.items()]
+        report.write("batch", "Words.", measure.ratios("batch", cases, 3))
+    report.write("soak", "Words.", [measure.spread("soak", "good", [1.0], unit="ms")])
+    text = (tmp_path / "benchmarks.md").read_text()
+    assert [line for line in text.splitlines() if line.startswith(("## ", "!"))] == [
+        "## Batch, 3 rounds",
+        "![batch](benchmarks/batch.svg)",
+        "## Soak, 1 rounds",
+    ]
+    assert [path.name for path in (tmp_path / "benchmarks").iterdir()] == ["batch.svg"]
+    chart = ElementTree.parse(tmp_path / "benchmarks" / "batch.svg")
+    assert [bar.get("class") for bar in chart.iterfind("{*}rect")] == ["background", "missed"]
+    assert "ours & yours" in "".join(chart.getroot().itertext())
+
+
 @pytest.mark.long
-def test_soak_finds_nothing(long_count: Callable[[int], int]) -> None:
-    done = run("bench.py", "soak", "--workers", str(max(240, long_count(2000))), "--json")
+@pytest.mark.parametrize("part", ["soak", "soak-warm"])
+def test_soak_finds_nothing(part: str, long_count: Callable[[int], int]) -> None:
+    done = run("bench.py", part, "--workers", str(max(240, long_count(2000))), "--json")
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
-    assert len(rows) == 8
+    assert [row["part"] for row in rows] == [part] * 8
 
 
 def test_soak_fails_for_a_verdict_that_is_not_the_one_expected(
-    monkeypatch: pytest.MonkeyPatch,
+    benchmark: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    soak = importlib.import_module("benchmarks.soak")
+    soak = benchmark("soak")
     blind = replace(soak.QUIET, verdict=soak.fails("crashed"))
     monkeypatch.setattr(soak, "QUIET", blind)
     monkeypatch.setattr(soak, "HOSTILE", ())
@@ -92,7 +156,7 @@ def test_soak_fails_for_a_verdict_that_is_not_the_one_expected(
 
 
 def test_bench_names_its_parts() -> None:
-    done = run("bench.py", "startup")
+    done = run("bench.py", "start", "--only", "startup")
     assert done.returncode == 2
     assert "startup: the parts are start, round-trip, " in done.stderr
-    assert done.stderr.endswith("isolation, environments, soak\n")
+    assert done.stderr.endswith("batch, growth, isolation, environments, soak, soak-warm\n")
