@@ -98,17 +98,21 @@ def not_asked(why: str) -> str:
 
 
 def _escaped(value: object) -> object:
-    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode(errors="backslashreplace").decode()
 
 
 def _json_safe(value: object) -> object:
+    if isinstance(value, str | int | None):  # most are
+        return _escaped(value)
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):
         return {_escaped(key): _json_safe(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_json_safe(item) for item in value]
-    return _escaped(value)
+    return value
 
 
 Text = Annotated[str, BeforeValidator(_escaped)]

@@ -105,8 +105,10 @@ def misnamed(definitions: Mapping[str, Definition]) -> Iterator[Problem]:
         return
     missing = [name for name in _MEANT if name not in definitions]
     for definition in definitions.values():
+        if definition.name in ARGUMENTS:
+            continue
         wanted = MEANT.get(definition.name.lower()) or _nearly(definition.name)
-        if wanted in missing and definition.name not in ARGUMENTS:
+        if wanted in missing:
             told = f"the module defines {definition.name}: did you mean {wanted}?"
             yield Problem("HP302", wanted, definition.line, told, certain=False)
 

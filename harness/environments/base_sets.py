@@ -38,5 +38,5 @@ def of(spec: InferenceHandlerSpec, package: Package) -> tuple[str, ...]:
     if spec.stack_chosen:
         return BASE_SETS[spec.stack]
     file = package.handler_file
-    whole = file is None or any(imports.may_define(file, *names) for names in _WHOLE)
+    whole = file is None or imports.may_define(file, *_WHOLE)
     return () if whole else _OF_DEFAULTS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +43,11 @@ def of_handler(entry: Path, search: Sequence[Path]) -> list[Import]:
     return found
 
 
-def may_define(file: Path, *names: str) -> bool:
-    """Tell whether a module may define or import all of these names; one that is no Python may."""
+def may_define(file: Path, *groups: Collection[str]) -> bool:
+    """Tell whether a module may define or import a whole group of names.
+
+    One that is no Python may.
+    """
     try:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):
@@ -57,7 +60,7 @@ def may_define(file: Path, *names: str) -> bool:
             bound.add(node.asname or node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             bound.add(node.id)
-    return "*" in bound or bound.issuperset(names)
+    return "*" in bound or any(bound.issuperset(names) for names in groups)
 
 
 def _of_file(file: Path) -> Iterator[tuple[list[str], Import | None]]:

@@ -113,12 +113,13 @@ def _shown(file: Path, package: Package) -> str:
 
 def _drift(package: Package, interpreter: Interpreter) -> Iterator[str]:
     """Compare the scikit-learn that pickled the model with the one that will load it."""
-    here = distributions.version("scikit-learn", interpreter.site_packages)
-    if here is None:
+    pickled = [(file, _sklearn_version(file)) for file in _model_files(package.model_dir)]
+    made_with = [(file, made) for file, made in pickled if made is not None]
+    if not made_with:
         return
-    for file in _model_files(package.model_dir):
-        made = _sklearn_version(file)
-        if made is not None and made.split(".")[:2] != here.split(".")[:2]:
+    here = distributions.version("scikit-learn", interpreter.site_packages)
+    for file, made in made_with:
+        if here is not None and made.split(".")[:2] != here.split(".")[:2]:
             yield (
                 f"{file.relative_to(package.model_dir)} was made with scikit-learn {made} and is "
                 f"loaded with {here}: it may fail or predict otherwise; install {made}"
