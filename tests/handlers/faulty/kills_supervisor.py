@@ -19,7 +19,8 @@ def wait_for_another_parent(parent):
 def supervisor():
     """Give its id; raise where the parent is another process, which must not be harmed."""
     parent = os.getppid()
-    assert b"supervise" in pathlib.Path(f"/proc/{parent}/cmdline").read_bytes().split(b"\0")
+    words = pathlib.Path(f"/proc/{parent}/cmdline").read_bytes().split(b"\0")
+    assert b"supervise" in words or b"template" in words  # a template's fork has its command line
     return parent
 
 
