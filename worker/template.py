@@ -225,4 +225,5 @@ def _give(channel: Any, line: bytes, descriptors: list[int]) -> None:
     """Send a line, and descriptors with its first bytes."""
     packed = struct.pack("%di" % len(descriptors), *descriptors)
     sent = channel.sendmsg([line], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed)])
-    channel.sendall(line[sent:])
+    if sent < len(line):  # sending nothing fails where who has the whole line has closed its end
+        channel.sendall(line[sent:])
