@@ -501,10 +501,17 @@ WARM_ORDERS = (Preload, Fork, Sweep)
 WARM_REPORTS = (Warmed, Forked, Declined, Swept)
 
 
+_SCALARS = frozenset((str, int, float, bool))
+
+
 def plain(record: object) -> object:
     """Turn a message and its parts into what JSON can carry. Defaults of None are left out."""
     if isinstance(record, Strict):
-        return {name: plain(value) for name, value in vars(record).items() if value is not None}
+        return {
+            name: value if type(value) in _SCALARS else plain(value)
+            for name, value in vars(record).items()
+            if value is not None
+        }
     if isinstance(record, list):
         return [plain(item) for item in record]
     return record

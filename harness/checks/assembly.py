@@ -1,6 +1,7 @@
 """From what was called to the result: one row a function and sample, one row a request."""
 
 import itertools
+from collections import defaultdict
 
 from harness import serving
 from harness.checks import expectations, repetition, verdict
@@ -87,6 +88,9 @@ class _Rows:
         self._spec = spec
         self._live = live
         self._flow = flow
+        self._of_each: defaultdict[int, list[Request]] = defaultdict(list)
+        for request in flow.requests:
+            self._of_each[id(request.sample)].append(request)
 
     def hidden_failures(self) -> list[str]:
         """List the failures of stages that were only run because a later one needs them."""
@@ -101,8 +105,7 @@ class _Rows:
 
     def of_sample(self, function: str, sample: InferenceTestSample) -> FunctionTestResult:
         """Give one row for a sample: of its requests, the first that failed, else the first."""
-        requests = [item for item in self._flow.requests if item.sample is sample]
-        rows = [self._of(function, request) for request in requests]
+        rows = [self._of(function, request) for request in self._of_each[id(sample)]]
         if not rows:
             return _left_out(function, sample, "no accept type to ask for")
         called = [row for row in rows if row.outcome is not Outcome.skipped] or rows
