@@ -9,6 +9,7 @@ in a spec, a *deadline* an instant in the runtime; a *session* is one worker fro
 from harness.batch.budgets import Budgets
 from harness.batch.ci_suite import InferenceCIIntegration
 from harness.batch_results import BatchEntry, BatchResult
+from harness.checks.validation_framework import InferenceValidationFramework
 from harness.dag import PipelineDAG
 from harness.errors import (
     HandlerEnvironmentError,
@@ -69,6 +70,7 @@ __all__ = [
     "InferenceTestDataGenerator",
     "InferenceTestResult",
     "InferenceTestSample",
+    "InferenceValidationFramework",
     "IsolationUnavailableError",
     "Limits",
     "Outcome",

@@ -145,6 +145,9 @@ class ValueSummary(_Record):
     length: Count | None = Field(default=None, description="Its len()")
     size_bytes: Count | None = Field(default=None, description="Bytes that its data takes")
     preview: Text | None = Field(default=None, description="The beginning of its repr")
+    kinds: list[Text] = Field(
+        default=[], description="What it can be taken for, and the names of its classes"
+    )
 
 
 class FrameSummary(_Record):
@@ -165,6 +168,7 @@ class CauseSummary(_Record):
     )
     type: Text = Field(description="Name of the exception's class")
     message: Text = Field(description="str() of the exception")
+    bases: list[Text] = Field(default=[], description="Names of the classes it derives from")
 
 
 class FailureSummary(_Record):
@@ -176,6 +180,9 @@ class FailureSummary(_Record):
     traceback: Text = Field(description="The traceback as Python prints it")
     frames: list[FrameSummary] = Field(default=[], description="Its frames, oldest first")
     causes: list[CauseSummary] = Field(default=[], description="The chain behind it, nearest first")
+    bases: list[Text] = Field(
+        default=[], description="Names of the classes that its own derives from"
+    )
 
 
 class LogExcerpt(_Record):
@@ -395,6 +402,9 @@ class CompatibilityTestResult(_Record):
     compatible: bool = Field(description="Whether it was taken")
     content_type_used: Text | None = Field(default=None, description="Content type it went under")
     source_type: Text | None = Field(default=None, description="Type or file format that was given")
+    expected_type: Text | None = Field(
+        default=None, description="What the destination seems to want, and what tells so"
+    )
     sample_name: Text | None = Field(default=None, description="The sample")
     compatibility_issues: list[Text] = Field(default=[], description="What did not fit")
     test_execution_time: Seconds = Field(description="Seconds that the test took")

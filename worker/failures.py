@@ -13,6 +13,7 @@ import traceback
 from .protocol import (
     MAX_CAUSES,
     MAX_FRAMES,
+    MAX_KINDS,
     MAX_MESSAGE_CHARS,
     MAX_NAME_CHARS,
     MAX_TRACEBACK_CHARS,
@@ -40,7 +41,13 @@ def describe(error: BaseException, handler_roots: list[str]) -> Failure:
         traceback=_text(error, own),
         frames=_frames(own, handler_roots),
         causes=_causes(error),
+        bases=class_names(type(error))[1:],
     )
+
+
+def class_names(kind: type) -> list[str]:
+    """Name a class and those that it derives from, the nearest first, `object` left out."""
+    return [_name(one) for one in type.__dict__["__mro__"].__get__(kind)[:-1][:MAX_KINDS]]
 
 
 def message(error: BaseException) -> str:
@@ -185,6 +192,7 @@ def _causes(error: BaseException) -> list[Cause]:
                 relation=relation,  # type: ignore[arg-type]
                 type=_name(type(following)),
                 message=message(following),
+                bases=class_names(type(following))[1:],
             )
         )
         error = following

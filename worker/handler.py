@@ -14,7 +14,7 @@ import sys
 
 from . import image
 from .failures import clean
-from .protocol import MAX_MESSAGE_CHARS, MAX_NAME_CHARS, MAX_PARAMETERS, Function
+from .protocol import MAX_MESSAGE_CHARS, MAX_NAME_CHARS, MAX_PARAMETERS, Function, Parameter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,9 +57,14 @@ def file_of(module: Any) -> str | None:
 
 
 def describe(functions: dict[str, Any]) -> list[Function]:
-    """Say which functions are the handler's own, and what their parameters are called."""
+    """Say which functions are the handler's own, and how they can be called."""
     return [
-        Function(name=name, defined=bool(own), parameters=parameters_of(own) if own else None)
+        Function(
+            name=name,
+            defined=bool(own),
+            parameters=parameters_of(own) if own else None,
+            style=style_of(own) if own else "plain",  # type: ignore[arg-type]
+        )
         for name, own in functions.items()
     ]
 
@@ -78,15 +83,49 @@ def _forget_shadowed_modules(roots: list[str]) -> None:
                 sys.modules.pop(name, None)
 
 
-def parameters_of(function: Any) -> list[str] | None:
-    """Name the parameters of a function; None where they cannot be had."""
+def parameters_of(function: Any) -> list[Parameter] | None:
+    """List the parameters of a function; None where they cannot be had."""
     try:
-        names = list(inspect.signature(function).parameters)
+        found = list(inspect.signature(function).parameters.values())
+        return [_parameter(item) for item in found[:MAX_PARAMETERS]]
     except Exception:  # a builtin, or an object that answers as it likes
         return None
-    return [clean(name, MAX_NAME_CHARS) for name in names[:MAX_PARAMETERS]]
 
 
+def style_of(function: Any) -> str:
+    """Say whether a call runs the function, or only makes a coroutine or a generator of it."""
+    try:
+        for one in (function, type(function).__call__):
+            if inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one):
+                return "async"
+            if inspect.isgeneratorfunction(one):
+                return "generator"
+    except Exception:  # nothing to call, or an object that answers as it likes
+        pass
+    return "plain"
+
+
+def _parameter(item: inspect.Parameter) -> Parameter:
+    empty = inspect.Parameter.empty
+    fixed = item.kind in (item.VAR_POSITIONAL, item.VAR_KEYWORD)
+    return Parameter(
+        name=clean(item.name, MAX_NAME_CHARS),
+        kind=_KINDS.get(item.kind, "positional"),  # type: ignore[arg-type]
+        required=item.default is empty and not fixed,
+        annotation=None if item.annotation is empty else _annotation(item.annotation),
+    )
+
+
+def _annotation(given: Any) -> str:
+    text = given if isinstance(given, str) else inspect.formatannotation(given)
+    return clean(text, MAX_NAME_CHARS)
+
+
+_KINDS: dict[Any, str] = {
+    inspect.Parameter.VAR_POSITIONAL: "rest",
+    inspect.Parameter.KEYWORD_ONLY: "keyword",
+    inspect.Parameter.VAR_KEYWORD: "keywords",
+}
 _NEEDED_TO_START = frozenset(
     "os io abc codecs encodings site stat posixpath genericpath types importlib".split()  # noqa: SIM905
 ).union(sys.builtin_module_names)

@@ -28,6 +28,7 @@ MAX_NAME_CHARS = 512
 MAX_FRAMES = 50
 MAX_CAUSES = 10
 MAX_COLUMNS = 200
+MAX_KINDS = 20
 MAX_DIMENSIONS = 32
 MAX_PARAMETERS = 100
 MAX_ATTEMPTS = 100
@@ -64,7 +65,11 @@ class Strict:
 
 @dataclass(frozen=True)
 class Value(Strict):
-    """A description of an object that stays in the worker."""
+    """A description of an object that stays in the worker.
+
+    kinds: what it can be taken for (DataFrame, ndarray, tensor, sparse, dict, records, list, bytes,
+    str), and the names of its class and of those it derives from.
+    """
 
     type: str
     module: str
@@ -75,6 +80,7 @@ class Value(Strict):
     length: Count | None = None
     size_bytes: Count | None = None
     preview: str | None = None
+    kinds: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -90,16 +96,17 @@ class Frame(Strict):
 
 @dataclass(frozen=True)
 class Cause(Strict):
-    """One step of the chain behind an exception, nearest first."""
+    """One step of the chain behind an exception, nearest first; `bases` as in Failure."""
 
     relation: Literal["cause", "context"]
     type: str
     message: str
+    bases: list[str] | None = None
 
 
 @dataclass(frozen=True)
 class Failure(Strict):
-    """An exception, as text."""
+    """An exception, as text; `bases` are the names of the classes that its own derives from."""
 
     type: str
     module: str
@@ -107,6 +114,7 @@ class Failure(Strict):
     traceback: str
     frames: list[Frame] = field(default_factory=list)
     causes: list[Cause] = field(default_factory=list)
+    bases: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -127,12 +135,30 @@ class Response(Strict):
 
 
 @dataclass(frozen=True)
+class Parameter(Strict):
+    """One parameter of a function.
+
+    kind: "positional", "rest" for *args, "keyword" for one that only its name gives, "keywords" for
+    **kwargs.
+    """
+
+    name: str
+    kind: Literal["positional", "rest", "keyword", "keywords"]
+    required: bool = True
+    annotation: str | None = None
+
+
+@dataclass(frozen=True)
 class Function(Strict):
-    """One function of the loaded handler; its parameters' names where they can be had."""
+    """One function of the loaded handler; its parameters where they can be had.
+
+    style: "async" and "generator" functions return before they have done anything.
+    """
 
     name: str
     defined: bool
-    parameters: list[str] | None = None
+    parameters: list[Parameter] | None = None
+    style: Literal["plain", "async", "generator"] = "plain"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import itertools
 import reprlib
 import sys
 
+from . import kinds
 from .failures import clean
 from .protocol import (
     MAX_COLUMNS,
@@ -42,6 +43,7 @@ def describe(value: Any) -> Value:
         length=_ask(_length, value),
         size_bytes=_ask(_size, value),
         preview=_ask(_preview, value),
+        kinds=kinds.of(value),
     )
 
 
@@ -54,6 +56,7 @@ def _describe_simple(value: Any, name: str) -> Value:
         length=len(value) if sized else None,
         size_bytes=_ask(_size, value),
         preview=_ask(_preview, value),
+        kinds=kinds.of(value),
     )
 
 

@@ -4,7 +4,8 @@ import itertools
 from collections import defaultdict
 
 from harness import serving
-from harness.checks import expectations, repetition, verdict
+from harness.checks import compatibility, expectations, repetition, verdict
+from harness.checks.compatibility import Want
 from harness.checks.flow import ALL_OFF, STAGES, SWITCH, Flow, Request, accept_types, describe
 from harness.checks.live import LiveHandler
 from harness.checks.repetition import Made
@@ -303,12 +304,13 @@ class _Rows:
     ) -> CompatibilityTestResult:
         given = self._live.row(request.calls[source])
         taken = self._live.row(request.calls[destination])
-        issues = []
+        issues, wanted = [], None
         if taken.outcome is Outcome.raised and taken.failure and taken.failure.type in MISFITS:
             issues.append(
                 f"{destination} raised {taken.error_message} on the {given.output_type} that "
                 f"{source} returned"
             )
+            wanted = self._wanted(given, taken)
         return CompatibilityTestResult(
             handler_name=self._spec.handler_name,
             source=source,
@@ -316,10 +318,17 @@ class _Rows:
             compatible=not issues,
             content_type_used=request.sample.content_type,
             source_type=given.output_type,
+            expected_type=None if wanted is None else f"{wanted}: {wanted.evidence}",
             sample_name=request.sample.sample_name,
             compatibility_issues=issues,
             test_execution_time=taken.execution_time,
         )
+
+    def _wanted(self, given: FunctionTestResult, taken: FunctionTestResult) -> Want | None:
+        if given.output_data is None or taken.failure is None:
+            return None
+        parameter = self._live.annotation(taken.function_name)
+        return compatibility.wanted_by(parameter, taken.failure, given.output_data)
 
 
 def _left_out(

@@ -14,10 +14,11 @@ from harness.artifacts import changes
 from harness.artifacts.package import Package, open_package
 from harness.artifacts.shelf import alone
 from harness.artifacts.workspace import RunDirectory
-from harness.checks import arguments, validation, verdict
+from harness.checks import arguments, signatures, validation, verdict
 from harness.checks.arguments import Headers
 from harness.checks.kept import Kept
 from harness.checks.observations import Observations
+from harness.checks.signatures import Definition
 from harness.environments import base_sets, preflight
 from harness.environments.provided import provided
 from harness.environments.tool import Note
@@ -117,14 +118,14 @@ class LiveHandler:
         if name not in arguments.NAMES:
             known = ", ".join(arguments.NAMES)
             raise SpecError(f"there is no function {name!r}; a handler has {known}")
-        called = self._not_loaded(name) or self._by_name(name, parameters)
+        called = self.not_loaded(name) or self._by_name(name, parameters)
         given = {key: arguments.shown(value) for key, value in parameters.items()}
         shown = called.model_copy(update={"input_parameters": given})
         self._rows.update({key: shown for key, row in self._rows.items() if row is called})
         return shown
 
-    def _not_loaded(self, function: str) -> FunctionTestResult | None:
-        """Give the row of a function whose handler cannot be loaded."""
+    def not_loaded(self, function: str) -> FunctionTestResult | None:
+        """Give the row of a function whose handler cannot be loaded; None when it is loaded."""
         failed = self._ensure_loaded()
         if failed is None:
             return None
@@ -132,9 +133,20 @@ class LiveHandler:
         self._record(name, function, failed, "import", {})
         return self.row(name)
 
+    def definitions(self) -> dict[str, Definition]:
+        """Say how the functions that the loaded handler defines can be called."""
+        loaded = self._functions.values()
+        return {item.name: signatures.of_live(item) for item in loaded if item.defined}
+
+    def annotation(self, function: str) -> str | None:
+        """Give the annotation of a function's first parameter; None for none."""
+        described = self._functions.get(function)
+        parameters = (described and described.parameters) or []
+        return parameters[0].annotation if parameters else None
+
     def _by_name(self, function: str, parameters: Mapping[str, Any]) -> FunctionTestResult:
         described = self._functions.get(function)
-        own = (described and described.parameters) or []
+        own = [item.name for item in (described and described.parameters) or []]
         called: FunctionTestResult = getattr(self, function)(
             *arguments.positions(function, parameters, own)
         )

@@ -1,4 +1,4 @@
-"""How a handler's functions are defined, judged by the serving stack's rule, from the source alone.
+"""How a handler's functions are defined, judged by the serving stack's rule.
 
 The stack calls by position and counts parameters of every kind: as many as it gives, or one more,
 which gets the context (sagemaker-inference 1.10.1, `Transformer._run_handler_function`). The
@@ -13,6 +13,8 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
+
+import worker.protocol as protocol
 
 ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "model_fn": ("model_dir",),
@@ -35,9 +37,10 @@ MEANT: Final = {name: wanted for wanted, names in _MEANT.items() for name in nam
 
 @dataclass(frozen=True)
 class Definition:
-    """A function as its source defines it: line, parameters by kind, and what kind it is.
+    """A function as its source or a worker shows it: parameters by kind, and what kind it is.
 
-    `known` is false for what is assigned or imported: it is there, and nothing is known of it.
+    `line` is 0 where there is no source. `known` is false for what is assigned or imported: it is
+    there, and nothing is known of it.
     """
 
     name: str
@@ -77,6 +80,25 @@ def of_source(source: str | bytes) -> dict[str, Definition]:
         warnings.simplefilter("ignore")  # invalid escapes are the handler's own affair
         tree = ast.parse(source)
     return {definition.name: definition for definition in _definitions(tree.body)}
+
+
+def of_live(function: protocol.Function) -> Definition:
+    """Give a function as the worker that has imported it describes it."""
+    if function.parameters is None:  # of a builtin nothing can be known, by the toolkit neither
+        return Definition(function.name, 0, known=False)
+    found = [item for item in function.parameters if item.kind == "positional"]
+    others = [item for item in function.parameters if item.kind != "positional"]
+    return Definition(
+        name=function.name,
+        line=0,
+        positional=tuple(item.name for item in found),
+        defaults=sum(not item.required for item in found),
+        others=tuple(item.name for item in others),
+        has_rest=any(item.kind == "rest" for item in others),
+        needs_keywords=tuple(item.name for item in others if item.required),
+        is_async=function.style == "async",
+        is_generator=function.style == "generator",
+    )
 
 
 def problems(definitions: Mapping[str, Definition], stack: str) -> Iterator[Problem]:

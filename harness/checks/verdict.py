@@ -231,9 +231,15 @@ def summarize(failure: protocol.Failure) -> FailureSummary:
             for frame in failure.frames
         ],
         causes=[
-            CauseSummary(relation=cause.relation, type=cause.type, message=cause.message)
+            CauseSummary(
+                relation=cause.relation,
+                type=cause.type,
+                message=cause.message,
+                bases=cause.bases or [],
+            )
             for cause in failure.causes
         ],
+        bases=failure.bases or [],
     )
 
 

@@ -82,6 +82,7 @@ PUBLIC = [
     "InferenceTestDataGenerator",
     "InferenceTestResult",
     "InferenceTestSample",
+    "InferenceValidationFramework",
     "IsolationUnavailableError",
     "Limits",
     "Outcome",
