@@ -9,6 +9,7 @@ in a spec, a *deadline* an instant in the runtime; a *session* is one worker fro
 from harness.batch.budgets import Budgets
 from harness.batch.ci_suite import InferenceCIIntegration
 from harness.batch_results import BatchEntry, BatchResult
+from harness.checks.error_handler import InferenceErrorHandler
 from harness.checks.validation_framework import InferenceValidationFramework
 from harness.dag import PipelineDAG
 from harness.errors import (
@@ -64,6 +65,7 @@ __all__ = [
     "HandlerEnvironmentError",
     "HarnessError",
     "InferenceCIIntegration",
+    "InferenceErrorHandler",
     "InferenceHandlerSpec",
     "InferencePipelineSpec",
     "InferencePipelineTestingSpec",

@@ -61,13 +61,13 @@ TABLE: Final[dict[str, Entry]] = {
         "ModuleNotFoundError, as for HP106.",
     ),
     "HP106": Entry(
-        "a required package is not installed here",
+        "missing dependencies: a listed package is not installed here",
         "code/requirements.txt lists it, and the environment that ran the handler has it not.",
         'Run with {"requirements": "auto"} (--env-from requirements), or install it.',
         "None, where the container installs it from code/requirements.txt.",
     ),
     "HP107": Entry(
-        "an imported package is required nowhere",
+        "missing dependencies: an imported package is listed nowhere",
         "The handler imports what neither the environment nor code/requirements.txt has.",
         "List it in code/requirements.txt.",
         "What the stack does when the handler cannot be imported: see `consequences`.",
@@ -83,6 +83,21 @@ TABLE: Final[dict[str, Entry]] = {
         "Its source is no Python of the version that ran it.",
         "Mend the line named.",
         "What the stack does when the handler cannot be imported: see `consequences`.",
+    ),
+    "HP110": Entry(
+        "the installed version of a package lacks what is imported",
+        "The package is there; the module or the name was added, moved or removed in another "
+        "version of it.",
+        "Pin the version that the code was written for in code/requirements.txt, or change the "
+        "import.",
+        "ModuleNotFoundError or ImportError, as for HP107.",
+    ),
+    "HP111": Entry(
+        "missing dependencies: an import needs something more",
+        "A package that is there needs an optional package, or a library of the system.",
+        "List the optional package in code/requirements.txt; a library of the system is a matter "
+        "of the image.",
+        "ImportError, as for HP107.",
     ),
     # ------------------------------------------------------------ loading
     "HP201": Entry(
@@ -125,9 +140,16 @@ TABLE: Final[dict[str, Entry]] = {
         "A slow start, or none in a VPC without a way to the index.",
     ),
     "HP207": Entry(
-        "model_fn looks for a file that the package does not hold",
-        "FileNotFoundError names a path below model_dir that is not there.",
-        "Pack the file, or name the one that is there.",
+        "model directory or required files missing",
+        "FileNotFoundError names a path that is not there; mostly a file that was not packed, or a "
+        "path that holds on one machine only.",
+        "Pack the file, or name the one that is there, below the model_dir that model_fn gets.",
+        "As for HP201.",
+    ),
+    "HP208": Entry(
+        "the model's file does not hold what its reader expects",
+        "It is empty, cut short, a pointer of Git LFS in place of the model, or of another format.",
+        "Pack the file itself (git lfs pull), and load it with the library that saved it.",
         "As for HP201.",
     ),
     # ------------------------------------------------------------ signatures
@@ -209,12 +231,79 @@ TABLE: Final[dict[str, Entry]] = {
         "Define input_fn, or send a type that the stack reads (docs/stacks.md).",
         "500, and on huggingface 400; never 415.",
     ),
+    "HP407": Entry(
+        "invalid JSON format in the request body",
+        "The body stops being JSON at the place shown.",
+        "Mend the sample; where clients may send this, answer it with a clear error.",
+        "500 (huggingface: 400) with the JSONDecodeError.",
+    ),
+    "HP408": Entry(
+        "CSV parsing or format error",
+        "A row has another number of cells than the first, or a cell is no number.",
+        "Mend the sample, or read it as it is: names, text and empty cells included.",
+        "500 (huggingface: 400) with the reader's error.",
+    ),
+    "HP409": Entry(
+        "the Parquet or numpy body is no file of that kind",
+        "Such files begin with fixed bytes, and Parquet ends with them, too.",
+        "Send the file byte for byte: no text mode, no base64, no part of it.",
+        "500 (huggingface: 400) with the reader's error.",
+    ),
+    "HP410": Entry(
+        "unsupported content type",
+        "input_fn refuses the content type that the request has.",
+        "Send a type that it reads, or read this one; name the type in the error.",
+        "500 (huggingface: 400), never 415.",
+    ),
+    "HP411": Entry(
+        "the body is not UTF-8",
+        "The server decodes application/json and text/csv as UTF-8 before input_fn is called.",
+        "Save the file as UTF-8, or send it under another content type and decode it in input_fn.",
+        "500, or on the model servers no answer at all; the handler never sees the request.",
+    ),
     # ------------------------------------------------------------ the prediction
     "HP501": Entry(
         "the model was fitted on another number of features",
         "The model says how many features it was fitted on, and the data has another number.",
         "Send as many columns as at training; leave out the label and the index.",
         "500 with the library's ValueError.",
+    ),
+    "HP502": Entry(
+        "the columns are not those that the model was fitted on",
+        "Libraries compare the names of columns, and their order, with those of the training.",
+        "Select the columns in input_fn: table[model.feature_names_in_].",
+        "500 with the library's ValueError.",
+    ),
+    "HP503": Entry(
+        "a column or key that the data does not have",
+        "KeyError names what was looked for; the data has other columns.",
+        "Give input_fn's table its names (CSV without a header has none), or send the column.",
+        "500 with the KeyError.",
+    ),
+    "HP504": Entry(
+        "missing values reach a model that takes none",
+        "Empty cells became NaN in input_fn, and the model refuses NaN.",
+        "Fill them in input_fn as at training, or put an imputer into the model's pipeline.",
+        "500 with the library's ValueError.",
+    ),
+    "HP505": Entry(
+        "text reaches a model that takes numbers",
+        "A column of text was not encoded before the model got it.",
+        "Encode it in input_fn as at training, or put the encoder into the model's pipeline.",
+        "500 with the library's ValueError.",
+    ),
+    "HP506": Entry(
+        "one function gives what the next does not take",
+        "The next function's annotation, or how it failed, shows that it wants another kind of "
+        "data.",
+        "Convert the value at the end of the first function, or at the start of the next.",
+        "500 with a TypeError or AttributeError.",
+    ),
+    "HP507": Entry(
+        "predict_fn takes the model for something else",
+        "What model_fn returns does not have what predict_fn asks it for.",
+        "Return the model itself, or take it out of what model_fn returns: model['model'].",
+        "500 with an AttributeError or TypeError.",
     ),
     # ------------------------------------------------------------ the response
     "HP601": Entry(
@@ -278,6 +367,19 @@ TABLE: Final[dict[str, Entry]] = {
         "Define output_fn, or ask for a type that the stack writes (docs/stacks.md).",
         "500, and on huggingface 400; never 406.",
     ),
+    "HP611": Entry(
+        "the prediction holds what json cannot write",
+        "json.dumps writes Python's own numbers, texts, lists and dicts; no arrays, no numbers of "
+        "numpy, no tables.",
+        "Convert first: prediction.tolist(), float(score), table.to_dict('records').",
+        "500 with a TypeError: not JSON serializable.",
+    ),
+    "HP612": Entry(
+        "unsupported accept type",
+        "output_fn refuses the accept type that the request has.",
+        "Ask for a type that it writes, or write this one; */* is for any.",
+        "500 (huggingface: 400), never 406.",
+    ),
     # ------------------------------------------------------------ the platform
     "HP701": Entry(
         "a request takes longer than an endpoint waits",
@@ -303,6 +405,13 @@ TABLE: Final[dict[str, Entry]] = {
         "names; the others take each model's own code/, and install no model's requirements.txt.",
         "Keep one handler for all models, and build what it needs into the image.",
         "The answer of another model's code, or ModuleNotFoundError.",
+    ),
+    "HP705": Entry(
+        "insufficient memory",
+        "The process asked for more than the limit, or than the machine has.",
+        "Load or compute less at once (memory maps, smaller batches), raise the limit (--memory), "
+        "or take an instance with more.",
+        "507, or 500 'Worker died.'",
     ),
     # ------------------------------------------------------------ lint
     "HP801": Entry(

@@ -235,6 +235,9 @@ class Diagnosis(_Record):
     message: Text = Field(description="What was seen of it in this handler, in one sentence")
     function: Text | None = Field(default=None, description="The function that shows it")
     sample_name: Text | None = Field(default=None, description="The sample that shows it")
+    excerpt: Text | None = Field(
+        default=None, description="The line of the body that shows it, a caret below the place"
+    )
 
 
 class MissingLayer(_Record):

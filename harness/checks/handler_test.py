@@ -33,7 +33,7 @@ def run(
     with RunDirectory(workspace) as directory:
         samples = collect(spec, directory)
         with opened(spec, directory, on_row, on_note, kept) as live:
-            seen = look(spec, live.package)
+            seen = look(spec, live.package, live.site_packages)
             asked = variants.asked(spec, samples.chosen)
             further = [variant.request for variant in asked]
             called = flow.run(live, spec, samples.chosen, further)
@@ -42,5 +42,5 @@ def run(
             result = assembly.assemble(
                 spec, live, samples, called, asked, elapsed_s=time.monotonic() - start
             )
-            found = diagnose(result, spec, seen)
+            found = diagnose(result, spec, seen, samples.chosen)
             return result.model_copy(update={"diagnoses": found})

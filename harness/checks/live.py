@@ -18,6 +18,7 @@ from harness.checks import arguments, signatures, validation, verdict
 from harness.checks.arguments import Headers
 from harness.checks.kept import Kept
 from harness.checks.observations import Observations
+from harness.checks.redaction import Redaction
 from harness.checks.signatures import Definition
 from harness.environments import base_sets, preflight
 from harness.environments.provided import provided
@@ -75,6 +76,7 @@ class LiveHandler:
         self._last_id: str | None = None
         self._load_attempts: list[NetworkAttempt] = []
         self._observations = Observations(self._limits)
+        self._redaction = Redaction(spec.environ_vars)
         self._model_before = changes.listing(package.model_dir)
 
     # ------------------------------------------------------------ the functions
@@ -302,6 +304,11 @@ class LiveHandler:
         return found is None or found.defined
 
     @property
+    def site_packages(self) -> tuple[str, ...]:
+        """Where the handler's packages are."""
+        return tuple(self._launcher.interpreter.site_packages)
+
+    @property
     def running(self) -> bool:
         """Whether there is a worker that holds the values of the calls so far."""
         return self._session is not None
@@ -383,12 +390,14 @@ class LiveHandler:
             row = row.model_copy(update={"network_attempts": found})
             self._load_attempts = []
         self._observations.take(row, answer)
+        row = self._redaction.of(row)
         self._rows[name] = row
         self._last_id = name
         self._on_row(row)
         response = verdict.response_of(answer.reply)
         if response is not None:
-            self._responses[name] = response
+            # An answer is the handler's own; what is told of an exception is not.
+            self._responses[name] = response if row.success else self._redaction.of(response)
             if verdict.is_deadly(answer.reply):
                 self._deadly.add(name)
         if isinstance(answer.reply, protocol.Returned):

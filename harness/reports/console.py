@@ -223,7 +223,9 @@ def _diagnoses(result: InferenceTestResult) -> list[str]:
     lines: dict[tuple[str, str], str] = {}
     for seen in result.diagnoses:
         entry = TABLE[seen.code]
-        text = f"{seen.code} {entry.title}: {shortened(seen.message, 240)}\n  fix: {entry.fix}"
+        text = f"{seen.code} {entry.title}: {shortened(seen.message, 240)}"
+        text += "".join(f"\n    {line}" for line in (seen.excerpt or "").splitlines())
+        text += f"\n  fix: {entry.fix}"
         lines.setdefault((seen.code, seen.function or ""), text)
     return list(lines.values())
 

@@ -76,6 +76,7 @@ PUBLIC = [
     "HandlerEnvironmentError",
     "HarnessError",
     "InferenceCIIntegration",
+    "InferenceErrorHandler",
     "InferenceHandlerSpec",
     "InferencePipelineSpec",
     "InferencePipelineTestingSpec",

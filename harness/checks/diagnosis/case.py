@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.checks import signatures
+from harness.checks.arguments import body_bytes
 from harness.results import (
     Diagnosis,
     EndToEndTestResult,
@@ -13,31 +15,84 @@ from harness.results import (
     FunctionTestResult,
     InferenceTestResult,
 )
-from harness.specs import InferenceHandlerSpec
+from harness.specs import InferenceHandlerSpec, InferenceTestSample
 
 FLASK = ("sklearn", "xgboost")
 TEXT_TYPES = ("application/json", "text/csv")
+FORM = "application/x-www-form-urlencoded"
+
+_UNPICKLERS = ("pickle.py", "numpy_pickle.py", "_pickle.py", "serialization.py")
+_LOADS = re.compile(r"\b(?:c?pickle|joblib|dill|cloudpickle|Unpickler\([^)]*\)|torch)\.loads?\(")
 
 
 @dataclass(frozen=True)
 class Look:
     """What the package shows before any of its code runs: afterwards it is the handler's to change.
 
-    `layout` are the mistakes of where things lie, `required` the distributions that it lists.
+    `layout` are the mistakes of where things lie; `required` the distributions that it lists, each
+    with its line; `accepted` the media types that functions name; `files` are those of the model,
+    and `place` what to call where they are;
+    `unreadable` those among them that hold no model, with the reason; `site_packages` is where the
+    handler's packages are.
     """
 
-    definitions: Mapping[str, signatures.Definition]
-    layout: tuple[Diagnosis, ...]
-    required: frozenset[str]
+    model_dir: str = ""
+    place: str = "the model directory"
+    definitions: Mapping[str, signatures.Definition] = field(default_factory=dict)
+    layout: tuple[Diagnosis, ...] = ()
+    required: Mapping[str, str] = field(default_factory=dict)
+    accepted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    site_packages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Link:
+    """One exception of a chain."""
+
+    type: str
+    bases: tuple[str, ...]
+    message: str
+
+    def is_a(self, *names: str) -> bool:
+        """Say whether it is of one of these classes, or of a class that derives from one."""
+        return not {self.type, *self.bases}.isdisjoint(names)
+
+
+def chain(failure: FailureSummary) -> Iterator[Link]:
+    """Go through an exception and those behind it, nearest first."""
+    yield Link(failure.type, tuple(failure.bases), failure.message)
+    for cause in failure.causes:
+        yield Link(cause.type, tuple(cause.bases), cause.message)
+
+
+def link(failure: FailureSummary, *names: str) -> Link | None:
+    """Find the nearest exception of one of these classes in a chain."""
+    return next((one for one in chain(failure) if one.is_a(*names)), None)
+
+
+def unpickles(failure: FailureSummary) -> bool:
+    """Say whether an unpickler raised it; one in C has no frame but that of its caller."""
+    last = failure.frames[-1] if failure.frames else None
+    if last is None:
+        return False
+    return last.file.endswith(_UNPICKLERS) or bool(_LOADS.search(last.code or ""))
 
 
 @dataclass(frozen=True)
 class Case:
-    """One handler and what came out of testing it."""
+    """One handler and what came out of testing it; `samples` are the requests, by name."""
 
     result: InferenceTestResult
     spec: InferenceHandlerSpec
     look: Look
+    samples: Mapping[str, InferenceTestSample] = field(default_factory=dict)
+
+    def body(self, row: Row) -> bytes | None:
+        """Give the body of the request that a row belongs to, where it is known."""
+        sample = self.samples.get(row.sample_name or "")
+        return None if sample is None else body_bytes(sample.request_body)
 
     def failures(self, function: str | None = None) -> Iterator[tuple[Row, FailureSummary]]:
         """Go through the rows that raised, of one function or of all."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.artifacts.package import Package
-from harness.checks import signatures
-from harness.checks.diagnosis.case import Case, Look
+from harness.checks import accepted, signatures
+from harness.checks.diagnosis.case import Case, Link, Look, link, unpickles
+from harness.environments import distributions
+from harness.environments.requirements import normal
 from harness.results import Diagnosis
 from harness.specs import InferenceHandlerSpec
 
@@ -27,18 +31,44 @@ _AWS_ONLY = (
     "awscontainers",
 )
 _NO_MODULE = re.compile(r"No module named '([^']+)'")  # CPython's own words, import.c
+_NO_NAME = re.compile(
+    r"cannot import name '([^']+)' from (?:partially initialized module )?'([^']+)'"
+)
 _MAX_BYTES = 1 << 20
+_MAX_FILES = 200
+_SHOWN = 10
+_LFS = b"version https://git-lfs.github.com/spec/"  # as Git LFS writes it, in at most 1 KiB
+_LFS_BYTES = 1024
+_MODELS = frozenset(
+    {".pkl", ".pickle", ".joblib", ".sav", ".bst", ".model", ".ubj", ".xgb", ".cbm", ".pt", ".pth"}
+    | {".bin", ".onnx", ".h5", ".safetensors", ".npy", ".npz"}
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-def look(spec: InferenceHandlerSpec, package: Package) -> Look:
+def look(spec: InferenceHandlerSpec, package: Package, site_packages: Sequence[str] = ()) -> Look:
     """Take down what diagnoses need of a package. Call it before any of its code runs."""
     definitions: dict[str, signatures.Definition] = {}
+    types: dict[str, tuple[str, ...]] = {}
     file = package.handler_file
     if file is not None and file.suffix == ".py":
         with contextlib.suppress(OSError, SyntaxError, ValueError, RecursionError):
-            definitions = signatures.of_source(file.read_bytes())
-    return Look(definitions, tuple(of_layout(spec, package)), frozenset(_required(package)))
+            source = file.read_bytes()
+            definitions, types = signatures.of_source(source), accepted.of_source(source)
+    return Look(
+        definitions=definitions,
+        layout=tuple(of_layout(spec, package)),
+        required=_required(package.model_dir, package.code_dir),
+        accepted=types,
+        site_packages=tuple(site_packages),
+        **_of_files(package.model_dir),
+    )
+
+
+def look_at(model_dir: Path) -> Look:
+    """Take down what a directory alone shows."""
+    required = _required(model_dir, model_dir / "code")
+    return Look(place=str(model_dir), required=required, **_of_files(model_dir))
 
 
 def find(case: Case) -> Iterator[Diagnosis]:
@@ -78,34 +108,99 @@ def _of_program(spec: InferenceHandlerSpec, package: Package) -> Iterator[Diagno
 
 def _of_imports(case: Case) -> Iterator[Diagnosis]:
     for row, failure in case.failures():
-        if (
-            failure.type in ("SyntaxError", "IndentationError", "TabError")
-            and row.phase == "import"
-        ):
+        if row.phase == "import" and link(failure, "SyntaxError"):
             yield Diagnosis(code="HP109", message=f"{failure.type}: {failure.message}")
-        match = _NO_MODULE.search(failure.message)
-        if failure.type != "ModuleNotFoundError" or match is None:
+        found = link(failure, "ImportError")
+        if found is None or (row.function_name == "model_fn" and unpickles(failure)):
             continue
-        name = match[1].partition(".")[0]
-        code, told = _missing(name, case.look.required)
-        yield Diagnosis(code=code, message=told, function=row.function_name)
+        if seen := _of_import(found, case.look):
+            code, told = seen
+            yield Diagnosis(code=code, message=told, function=row.function_name)
 
 
-def _missing(name: str, names: frozenset[str]) -> tuple[str, str]:
+def _of_import(found: Link, look: Look) -> tuple[str, str] | None:
+    module, name = _NO_MODULE.search(found.message), _NO_NAME.search(found.message)
+    if name is not None:
+        here = version_of(name[2], look)
+        return "HP110", f"{name[2]}{here} has no {name[1]}{_asked(name[2], look)}"
+    if module is None:
+        return None if not found.message else ("HP111", f"an import fails: {found.message[:200]}")
+    top, dot, _ = module[1].partition(".")
+    if dot:  # the import system names the first part that is missing: what is above is there
+        return "HP110", f"{top}{version_of(top, look)} has no {module[1]}{_asked(top, look)}"
+    return _missing(top, look)
+
+
+def _missing(name: str, look: Look) -> tuple[str, str]:
     if name in _AWS_ONLY:
         return "HP108", f"{name} exists only inside AWS's containers"
-    if name.lower().replace("_", "-") in names:
-        return "HP106", f"code/requirements.txt lists {name}, which is not installed here"
-    return "HP107", f"{name} is imported, and neither installed nor listed in code/requirements.txt"
+    if distributions.listed(name, look.required):
+        asked = _asked(name, look) or ", in code/requirements.txt"
+        return "HP106", f"code/requirements.txt lists {name}, which is not installed here{asked}"
+    listed = f" (it lists {', '.join(sorted(look.required)[:_SHOWN])})" if look.required else ""
+    told = f"{name} is imported, and neither installed nor listed in code/requirements.txt{listed}"
+    return "HP107", told
 
 
-def _required(package: Package) -> set[str]:
-    """Name the distributions that code/requirements.txt lists, in the index's spelling."""
-    file = package.model_dir / "code" / "requirements.txt"
-    text = _text(file) or _text(package.code_dir / "requirements.txt")
-    lines = (line.strip() for line in text.splitlines())
-    found = (_NAME.match(line) for line in lines if not line.startswith(("#", "-")))
-    return {match[0].lower().replace("_", "-") for match in found if match}
+def version_of(module: str, look: Look) -> str:
+    """Name the installed version of a module's distribution behind a space; nothing, unknown."""
+    name = distributions.name_of(module.partition(".")[0])
+    found = distributions.version(name, look.site_packages)
+    return f" {found}" if found else ""
+
+
+def _asked(module: str, look: Look) -> str:
+    """Give the line of the requirements that asks for a module's distribution."""
+    line = look.required.get(distributions.name_of(module.partition(".")[0]))
+    return f"; code/requirements.txt says {line!r}" if line else ""
+
+
+def _required(model_dir: Path, code_dir: Path) -> dict[str, str]:
+    """Give the lines of code/requirements.txt by the distributions, in the index's spelling."""
+    text = _text(model_dir / "code" / "requirements.txt") or _text(code_dir / "requirements.txt")
+    found: dict[str, str] = {}
+    for line in (line.partition(" #")[0].strip() for line in text.splitlines()):
+        match = None if line.startswith(("#", "-")) else _NAME.match(line)
+        if match is not None:
+            found[normal(match[0])] = line
+    return found
+
+
+def _of_files(model_dir: Path) -> dict[str, Any]:
+    """List the files of a model, code/ left out as one, and those that hold none."""
+    files: list[str] = []
+    unreadable: dict[str, str] = {}
+    for folder, folders, names in os.walk(model_dir):
+        inner = os.path.relpath(folder, model_dir)
+        if inner == ".":
+            files += ["code/"] * ("code" in folders)
+            folders[:] = [name for name in folders if name not in ("code", "__pycache__")]
+        folders.sort()
+        for name in sorted(names):
+            path = Path(folder, name)
+            shown = name if inner == "." else f"{inner}/{name}"
+            files.append(shown)
+            if why := _unreadable(path):
+                unreadable[shown] = why
+        if len(files) > _MAX_FILES:
+            break
+    return {
+        "model_dir": str(model_dir),
+        "files": tuple(files[:_MAX_FILES]),
+        "unreadable": unreadable,
+    }
+
+
+def _unreadable(file: Path) -> str | None:
+    """Say why a file can hold no model: it has the extension of one, and no content of one."""
+    if file.suffix not in _MODELS or file.is_symlink() or not file.is_file():
+        return None
+    size = file.stat().st_size
+    if size == 0:
+        return "is empty"
+    if size <= _LFS_BYTES and file.read_bytes().startswith(_LFS):
+        return "is a pointer of Git LFS, not the model"
+    return None
 
 
 def _text(file: Path) -> str:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.checks.diagnosis.case import TEXT_TYPES, Case, Row, essence, is_default
+from harness.checks.diagnosis.body_faults import READERS, fault
+from harness.checks.diagnosis.case import FORM, TEXT_TYPES, Case, Row, essence, is_default
 from harness.results import Diagnosis, FailureSummary, ValueSummary
 
-_READERS = ("input_fn", "transform_fn")
 _UNSUPPORTED = "UnsupportedFormatError"
-FORM = "application/x-www-form-urlencoded"
 
 
 def find(case: Case) -> Iterator[Diagnosis]:
     """Find them in what input_fn and predict_fn raised."""
     for row, failure in case.failures():
-        if row.function_name in _READERS:
+        if row.function_name in READERS and not fault(case, row, failure):
             yield from _of_reading(row, failure)
         if row.function_name == "predict_fn":
             yield from _of_shape(case, row, failure)

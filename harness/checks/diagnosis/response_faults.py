@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
-from harness.checks.diagnosis.case import FLASK, Case, Row, essence, is_default
+from harness.checks.diagnosis.body_faults import WRITERS
+from harness.checks.diagnosis.case import FLASK, Case, Row, essence, is_default, link
 from harness.results import Diagnosis, EndToEndTestResult, Outcome, ResponseSummary
+
+# json's own words; an async function's coroutine is a matter of its own
+_NOT_JSON = re.compile(
+    r"^(?!.*(coroutine|generator)).*not JSON serializable|^keys must be str, int"
+)
 
 
 def find(case: Case) -> Iterator[Diagnosis]:
     """Find them in the responses."""
+    for writer, failure in case.failures():
+        found = link(failure, "TypeError") if writer.function_name in WRITERS else None
+        if found is not None and _NOT_JSON.search(found.message):
+            yield Diagnosis(
+                code="HP611",
+                message=f"{writer.function_name}: {found.message[:160]}",
+                function=writer.function_name,
+                sample_name=writer.sample_name,
+            )
     for end, row in case.answers():
         if end.outcome is Outcome.skipped:
             continue

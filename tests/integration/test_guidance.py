@@ -1,0 +1,369 @@
+"""What is said of real exceptions of real code, in results and by the error handler."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pandas
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from harness import (
+    InferenceErrorHandler,
+    InferenceHandlerSpec,
+    InferenceTestSample,
+    RuntimeTester,
+)
+from harness.diagnoses import TABLE
+from tests.conftest import MakePackage
+from tests.integration.test_diagnosis import GOOD, UNPICKLES, Fault, outcome_of, with_
+
+
+def reading(code: str) -> str:
+    """Give the handler with another input_fn."""
+    return with_('    return [float(cell) for cell in body.split(",")]', code)
+
+
+def pickled(*names: str) -> bytes:
+    """Give a pickle that looks up a name, without having it."""
+    module, name = (item.encode() for item in names)
+    return b"\x80\x04\x8c%c%s\x94\x8c%c%s\x94\x93)R." % (len(module), module, len(name), name)
+
+
+def fitted() -> bytes:
+    table = pandas.DataFrame({"amount": [0.0, 1.0, 2.0], "age": [3.0, 2.0, 1.0]})
+    return pickle.dumps(LogisticRegression().fit(table, [0, 1, 1]))
+
+
+JSON = reading("    return json.loads(body)")
+FLOATS = reading("    return [[float(c) for c in r.split(',')] for r in body.splitlines()]")
+PANDAS = "import io, pandas\n" + reading("    return pandas.read_csv(io.StringIO(body))")
+TWO = reading(
+    "    if content_type == 'text/csv': return [1.0]\n"
+    "    if content_type == 'application/json': return [2.0]\n"
+    "    raise ValueError('cannot read this')"
+)
+MODEL = "import pandas\n" + with_(
+    "    return [cell * model for cell in data]",
+    "    return model.predict(data).tolist()",
+    UNPICKLES,
+)
+
+
+def table(literal: str) -> str:
+    return with_(
+        '    return [float(cell) for cell in body.split(",")]',
+        f"    return pandas.DataFrame({literal})",
+        MODEL,
+    )
+
+
+def fitted_fault(literal: str, codes: tuple[str, ...], words: str) -> Fault:
+    return Fault(table(literal), codes, words, files={"model.pkl": fitted()})
+
+
+FAULTS: dict[str, Fault] = {
+    # ------------------------------------------------------------ import
+    "an import of another version": Fault(
+        "from json import loadz\n" + GOOD, ("HP110", "HP201"), "json has no loadz"),
+    "a module of another version": Fault(
+        "import pandas.core.nowhere\n" + GOOD, ("HP110", "HP201"),
+        f"pandas {pandas.__version__} has no pandas.core.nowhere; code/requirements.txt says "
+        "'pandas==1.0'", files={"code/requirements.txt": "pandas==1.0  # old\n"}),
+    "a package by its other name": Fault(
+        "import skimage\n" + GOOD, ("HP106", "HP201"), "'scikit-image>=0.2'",
+        files={"code/requirements.txt": "scikit-image>=0.2\n"}),
+    "an optional package": Fault(
+        "import pandas\n" + with_("return 2.0", "return pandas.read_excel(model_dir + '/a.xlsx',"
+                                                " engine='openpyxl')"),
+        ("HP111", "HP201"), "openpyxl", files={"a.xlsx": b"PK\x03\x04" + bytes(60)}),
+    # ------------------------------------------------------------ loading
+    "a name nearly right": Fault(
+        with_("return 2.0", "return open(model_dir + '/model.pkl')"), ("HP201", "HP207"),
+        "model directory holds", files={"model.plk": b"x", "deep/more.bin": b"x"}),
+    "a path of another machine": Fault(
+        with_("return 2.0", "return open('/home/me/weights')"), ("HP201", "HP207"), "not below"),
+    "wrapped": Fault(
+        with_("return 2.0", "\n    try: return open(model_dir + '/weights')\n"
+              "    except OSError as error: raise RuntimeError('cannot load') from error"),
+        ("HP201", "HP207"), "looks for weights"),
+    "a pointer of Git LFS": Fault(
+        UNPICKLES, ("HP201", "HP208"), "model.pkl is a pointer of Git LFS",
+        files={"model.pkl": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"}),
+    "an empty model": Fault(
+        UNPICKLES, ("HP201", "HP208"), "model.pkl is empty", files={"model.pkl": b""}),
+    "a model cut short": Fault(
+        UNPICKLES, ("HP201", "HP208"), "cut short", files={"model.pkl": fitted()[:200]}),
+    "a pickle of an older pandas": Fault(
+        UNPICKLES, ("HP201", "HP203"),
+        f"is of pandas before 2.0, and pandas {pandas.__version__} loads it",
+        files={"model.pkl": pickled("pandas.core.indexes.numeric", "Int64Index")}),
+    "too much memory": Fault(
+        with_("return 2.0", "import numpy; return numpy.empty(1 << 50)"), ("HP201", "HP705"),
+        "Unable to allocate"),
+    # ------------------------------------------------------------ the request
+    "no JSON": Fault(JSON, ("HP407",), "Expecting value (line 1, column 13)",
+                     content_type="application/json", body='{"invalid": json}'),
+    "JSON with a charset": Fault(JSON, ("HP407",), "line 2, column 1",
+                                 content_type="application/json; charset=utf-8", body=b'[1,\n}'),
+    "JSON Lines for JSON": Fault(JSON, ("HP407",), "as in JSON Lines",
+                                 content_type="application/json", body="[1]\n[2]"),
+    "another number of cells": Fault(
+        PANDAS, ("HP408",), "line 3 has 3 cells, and line 1 has 2", body="a,b\n1,2\n1,2,3\n"),
+    "no number": Fault(FLOATS, ("HP408",), "'red' is no number (line 2, column 3)",
+                       body="1,2\n3,red\n"),
+    "a header": Fault(FLOATS, ("HP408",), "the first line is a header", body="age,sum\n3,4\n"),
+    "no Parquet": Fault(
+        "import io, pandas\n" + reading("    return pandas.read_parquet(io.BytesIO(body))"),
+        ("HP409",), "it begins with b'amount,a' (text), not with b'PAR1'",
+        content_type="application/x-parquet", body=b"amount,age\n1,2\n"),
+    "a type that is refused": Fault(
+        TWO, ("HP410",), "refuses application/xml; it names text/csv, application/json",
+        content_type="application/xml"),
+    "latin-1": Fault(GOOD, ("HP411",), "byte 0xe9 at offset 3", body="caf\xe9,1".encode("latin-1")),
+    # ------------------------------------------------------------ the prediction
+    "other columns": fitted_fault("{'amount': [1.0], 'height': [2.0]}", ("HP502",),
+                                  "missing age; new height"),
+    "columns in another order": fitted_fault("{'age': [1.0], 'amount': [2.0]}", ("HP502",),
+                                             "another order than at training, from 'age' on"),
+    "missing values": fitted_fault("{'amount': [1.0], 'age': [None]}", ("HP504",), "NaN"),
+    "text for numbers": fitted_fault("{'amount': [1.0], 'age': ['red']}", ("HP505",), "red"),
+    "a column that is not there": Fault(
+        "import pandas\n" + with_("    return [cell * model for cell in data]",
+                                  "    return data['age'].tolist()",
+                                  reading("    return pandas.DataFrame({'amount': [1]})")),
+        ("HP503",), "looks for 'age'; input_fn gave the columns amount"),
+    "a table is wanted": Fault(
+        with_("    return [cell * model for cell in data]", "    return data.iloc[0]"), ("HP506",),
+        "input_fn gives a list, and predict_fn wants a DataFrame-like object: it asks for .iloc"),
+    "the model in a dict": Fault(
+        with_("    return [cell * model for cell in data]", "    return model.predict(data)",
+              with_("return 2.0", "return {'model': 2.0}")),
+        ("HP507",), "model_fn returned a dict ({'model': 2.0})"),
+    # ------------------------------------------------------------ the response
+    "arrays in JSON": Fault(
+        "import numpy\n" + with_("json.dumps(prediction)", "json.dumps(numpy.ones(2))"),
+        ("HP611",), "ndarray is not JSON serializable"),
+    "an accept type that is refused": Fault(
+        with_("    return json.dumps(prediction)",
+              "    if accept != 'application/json': raise ValueError('cannot write this')\n"
+              "    return json.dumps(prediction)"),
+        ("HP612",), "refuses text/csv; it names application/json", accept="text/csv"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_mistake_is_told_with_what_it_takes_to_mend_it(package: MakePackage, name: str) -> None:
+    fault = FAULTS[name]
+    result = outcome_of(package({fault.name: fault.code, **fault.files}), fault)
+    assert tuple(seen.code for seen in result.diagnoses) == fault.codes, result
+    assert fault.words in " ".join(seen.message for seen in result.diagnoses)
+
+
+@pytest.mark.parametrize(
+    ("name", "excerpt"),
+    [
+        ("no JSON", '{"invalid": json}\n            ^'),
+        ("no number", "3,red\n  ^"),
+        ("another number of cells", "1,2,3\n    ^"),
+    ],
+)
+def test_place_in_the_body_is_shown(
+    package: MakePackage, capsys: pytest.CaptureFixture[str], name: str, excerpt: str
+) -> None:
+    from rich.console import Console
+
+    from harness.reports import console
+
+    fault = FAULTS[name]
+    result = outcome_of(package({fault.name: fault.code, **fault.files}), fault)
+    assert result.diagnoses[0].excerpt == excerpt
+    Console(width=200).print(console.render(result))
+    shown = capsys.readouterr().out
+    assert all(line in shown for line in excerpt.split("\n"))
+
+
+def test_memory_limit_is_told(package: MakePackage) -> None:
+    code = with_("return 2.0", "return bytearray(400 << 20)")
+    fault = Fault(code, (), "", spec={"limits": {"memory_limit_mb": 200}})
+    result = outcome_of(package({"code/inference.py": code}), fault)
+    assert "HP705" in [seen.code for seen in result.diagnoses]
+
+
+# ---------------------------------------------------------------- secrets
+
+
+def test_secrets_of_the_environment_are_in_no_result(tmp_path: Path) -> None:
+    file = tmp_path / "handler" / "inference.py"
+    file.parent.mkdir()
+    file.write_text(
+        "import os\nprint(os.environ['API_TOKEN'])\n"
+        "def model_fn(d): return os.environ['DATABASE']\n"
+        "def predict_fn(data, model):\n    raise ValueError(os.environ['API_TOKEN'] + model)\n"
+    )
+    variables = {
+        "API_TOKEN": "tok-4711-secret",
+        "DATABASE": "postgres://me:s3cr3t-word@db/x",
+        "LOG_LEVEL": "verbose-logging",
+    }
+    spec = InferenceHandlerSpec(
+        handler_name="h",
+        handler_path=str(file),
+        environ_vars=variables,
+        test_data_samples=(
+            InferenceTestSample(sample_name="s", content_type="text/csv", request_body="1"),
+        ),
+    )
+    seen: list[str] = []
+    with RuntimeTester() as tester:
+        result = tester.test_inference_handler(
+            spec, on_row=lambda row: seen.append(row.model_dump_json())
+        )
+    for told in (result.model_dump_json(), *seen):
+        assert "tok-4711-secret" not in told
+        assert "s3cr3t-word" not in told
+    (row,) = result.predict_fn_results
+    assert row.error_message == "ValueError: <API_TOKEN>postgres://me:<DATABASE>@db/x"
+    assert result.model_fn_result.log is not None
+    assert result.model_fn_result.log.head == "<API_TOKEN>\n"
+
+
+# ---------------------------------------------------------------- InferenceErrorHandler
+
+
+def caught(action: Callable[[], Any]) -> BaseException:
+    """Give what real code raises."""
+    with pytest.raises(Exception) as seen:  # noqa: PT011
+        action()
+    return seen.value
+
+
+def sample(content_type: str | None, body: str | bytes) -> InferenceTestSample:
+    return InferenceTestSample(sample_name="s", content_type=content_type, request_body=body)
+
+
+def wrapped(action: Callable[[], Any]) -> Any:
+    try:
+        return action()
+    except Exception as error:
+        raise RuntimeError("it did not work") from error
+
+
+def test_missing_model_file_is_told_with_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "model.joblib").write_bytes(b"x")
+    error = caught(lambda: wrapped(lambda: (tmp_path / "model.jobib").read_bytes()))
+    row = InferenceErrorHandler.handle_model_fn_error(error, str(tmp_path))
+    assert (row.function_name, row.success, row.execution_time) == ("model_fn", False, 0)
+    assert row.input_parameters == {"model_dir": str(tmp_path)}
+    assert row.validation_details["error_type"] == "RuntimeError"
+    assert row.validation_details["code"] == "HP207"
+    assert str(row.validation_details["place"]).startswith(f"{__file__}:")
+    assert row.error_message == (
+        "Model directory or required files missing: it looks for model.jobib: did you mean "
+        f"model.joblib?; {tmp_path} holds model.joblib: RuntimeError: it did not work"
+    )
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        (lambda: __import__("not_there_1"), "Missing dependencies: an imported package"),
+        (lambda: pandas.read_excel(io.BytesIO(b"PK\x03\x04" + bytes(60)), engine="openpyxl"),
+         "Missing dependencies: an import needs something more"),
+        (lambda: numpy.empty(1 << 50), "Insufficient memory"),
+        (lambda: pickle.loads(b""), "The model's file does not hold what its reader expects"),
+        (lambda: 1 / 0, "Unknown model loading error: ZeroDivisionError: division by zero"),
+    ],
+)  # fmt: skip
+def test_model_fn_errors_by_type(tmp_path: Path, action: Callable[[], Any], words: str) -> None:
+    error = caught(action)
+    row = InferenceErrorHandler.handle_model_fn_error(error, tmp_path)
+    assert row.error_message is not None
+    assert row.error_message.startswith(words)
+    assert row.error_message.endswith(str(error))
+
+
+def test_missing_module_is_told_with_the_requirements(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "requirements.txt").write_text("not-there-1==2.0\n")
+    error = caught(lambda: __import__("not_there_1"))
+    row = InferenceErrorHandler.handle_model_fn_error(error, tmp_path)
+    assert row.validation_details["code"] == "HP106"
+    assert "code/requirements.txt says 'not-there-1==2.0'" in (row.error_message or "")
+
+
+BAD_JSON = '{"invalid": json}'
+BAD_CSV = "a,b\n1,2\n1,2,3\n"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "action", "words", "code"),
+    [
+        ("application/json", BAD_JSON, lambda: json.loads(BAD_JSON),
+         "Invalid JSON format in the request body: Expecting value (line 1, column 13)", "HP407"),
+        ("application/json", "{}", lambda: json.loads("{}")["data"], "JSON processing error", None),
+        ("text/csv", BAD_CSV, lambda: pandas.read_csv(io.StringIO(BAD_CSV)),
+         "CSV parsing or format error: line 3 has 3 cells", "HP408"),
+        ("text/csv", "1,2", lambda: list(csv.reader([b"1,2"])),  # type: ignore[arg-type]
+         "CSV parsing or format error", None),
+        ("application/x-parquet", b"PAR1", lambda: pandas.read_parquet(io.BytesIO(b"PAR1")),
+         "Parquet file processing error", None),
+        ("application/x-parquet", b"a,b", lambda: pandas.read_parquet(io.BytesIO(b"a,b")),
+         "The Parquet or numpy body is no file of that kind: it begins with b'a,b'", "HP409"),
+        ("application/xml", "<a/>", lambda: refuse("application/xml"),
+         "Unsupported content type: input_fn refuses application/xml", "HP410"),
+        ("application/xml", "<a/>", lambda: {}[0], "Unsupported content type: application/xml",
+         None),
+    ],
+)  # fmt: skip
+def test_input_fn_errors_by_type_and_content_type(
+    content_type: str, body: str | bytes, action: Callable[[], Any], words: str, code: str | None
+) -> None:
+    error = caught(action)
+    row = InferenceErrorHandler.handle_input_fn_error(error, sample(content_type, body))
+    assert row.function_name == "input_fn"
+    assert row.input_parameters == {"content_type": content_type, "sample_name": "s"}
+    assert row.validation_details["error_type"] == type(error).__qualname__
+    assert row.validation_details["content_type"] == content_type
+    assert row.validation_details.get("code") == code
+    assert row.error_message is not None
+    assert row.error_message.startswith(words)
+    assert row.error_message.endswith(str(error))
+    if code is not None:
+        assert row.validation_details["fix"] == TABLE[code].fix
+
+
+def refuse(content_type: str) -> None:
+    raise ValueError(f"cannot read {content_type}")
+
+
+def test_excerpt_is_in_the_details() -> None:
+    error = caught(lambda: json.loads(BAD_JSON))
+    row = InferenceErrorHandler.handle_input_fn_error(error, sample("application/json", BAD_JSON))
+    assert row.validation_details["excerpt"] == '{"invalid": json}\n            ^'
+
+
+def test_predict_fn_and_output_fn_and_import_errors(tmp_path: Path) -> None:
+    model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+    given = sample("text/csv", "1")
+    error = caught(lambda: model.predict([[float("nan")]]))
+    row = InferenceErrorHandler.handle_predict_fn_error(error, given)
+    assert (row.function_name, row.validation_details["code"]) == ("predict_fn", "HP504")
+    error = caught(lambda: json.dumps(numpy.ones(2)))
+    row = InferenceErrorHandler.handle_output_fn_error(error, given, "application/json")
+    assert (row.function_name, row.validation_details["code"]) == ("output_fn", "HP611")
+    assert row.input_parameters == {"accept": "application/json", "sample_name": "s"}
+    row = InferenceErrorHandler.handle_output_fn_error(caught(lambda: {}["x"]), given, None)
+    assert (row.error_message or "").startswith("Unknown error in the response: KeyError")
+    file = tmp_path / "inference.py"
+    file.write_text("def model_fn(:\n")
+    error = caught(lambda: compile(file.read_text(), str(file), "exec"))
+    row = InferenceErrorHandler.handle_import_error(error, file)
+    assert (row.phase, row.validation_details["code"]) == ("import", "HP109")
