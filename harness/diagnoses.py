@@ -380,6 +380,46 @@ TABLE: Final[dict[str, Entry]] = {
         "Ask for a type that it writes, or write this one; */* is for any.",
         "500 (huggingface: 400), never 406.",
     ),
+    "HP620": Entry(
+        "an error is answered with status 200",
+        "The handler catches an exception and returns a body that tells of it.",
+        "Let the exception out, or raise one of the toolkit's errors with a status (sklearn, "
+        "xgboost: return worker.Response(message, status=400)).",
+        "200 with the error as the answer: no alarm, no retry.",
+    ),
+    "HP621": Entry(
+        "a Response object goes on as data",
+        "Flask's Response is understood from output_fn on sklearn and xgboost, nowhere else.",
+        "Raise an exception in input_fn and predict_fn; return (body, content type) in output_fn.",
+        "Whatever the next function makes of the object; from output_fn 503.",
+    ),
+    "HP622": Entry(
+        "the answer is a placeholder",
+        "null, an empty list or a word such as 'error' stands in place of a prediction.",
+        "Raise an exception where there is no prediction.",
+        "200 with nothing in it.",
+    ),
+    "HP623": Entry(
+        "the body is not what its content type says",
+        "It is empty, or does not parse as that type: str() of a dict is no JSON, and JSON is no "
+        "CSV.",
+        "Write the body by the accept type that was asked for: json.dumps, csv, numpy.save.",
+        "200 with a body that clients cannot parse.",
+    ),
+    "HP624": Entry(
+        "different requests have one answer",
+        "Looked for with suspect = constant_predictions: the input is ignored, or a default is "
+        "returned. A model may also be right in saying so.",
+        "See whether predict_fn uses what input_fn gave.",
+        "The same prediction for everyone.",
+    ),
+    "HP625": Entry(
+        "the header of a CSV is scored as a row",
+        "Looked for with suspect = scored_header: there are as many predictions as lines, and the "
+        "first line names the columns.",
+        "Skip the header in input_fn, or send none.",
+        "One prediction too many, each of the others one place late.",
+    ),
     # ------------------------------------------------------------ the platform
     "HP701": Entry(
         "a request takes longer than an endpoint waits",

@@ -52,6 +52,7 @@ Isolation = Literal["auto", "process", "bwrap", "max"]
 Network = Literal[False, True, "loopback"]
 Stage = Literal["input_fn", "predict_fn", "output_fn", "transform_fn"]
 Start = Literal["auto", "fresh", "warm"]
+Suspicion = Literal["constant_predictions", "scored_header"]
 
 _MEMORY: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*(?:([KMGT])(?:I?B)?)?", re.I)
 _MIB_OF_UNIT: Final = {"K": 2**-10, "M": 1, "G": 2**10, "T": 2**20}
@@ -325,6 +326,17 @@ class InferenceHandlerSpec(SpecModel):
     negotiate: Switch = Field(
         default=False,
         description="Ask for each sample under further content types and accept types",
+    )
+    strict: Switch = Field(
+        default=False,
+        description="Fail requests whose answer is an error in truth: an error body or an empty "
+        "one with status 200, another type than was asked for, NaN in JSON",
+    )
+    suspect: tuple[Suspicion, ...] = Field(
+        default=(),
+        description="What to look for in answers that may be right after all: "
+        "constant_predictions (one answer to different requests), scored_header (a header of CSV "
+        "counted as a row)",
     )
     probe: Switch = Field(
         default=False,

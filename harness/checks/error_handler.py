@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.checks.diagnosis import diagnose
-from harness.checks.diagnosis.case import Look, essence
+from harness.checks.diagnosis.case import Case, Look, essence
 from harness.checks.diagnosis.package_faults import look_at
 from harness.diagnoses import TABLE
 from harness.results import (
@@ -132,7 +132,7 @@ def _diagnosis(
     spec = InferenceHandlerSpec(
         handler_name="handler", handler_path="inference.py", test_data_samples=samples
     )
-    found = diagnose(_alone(row), spec, look, samples)
+    found = diagnose(Case(_alone(row), spec, look, samples))
     telling = [seen for seen in found if seen.code not in _GENERAL]
     return telling[0] if telling else None
 

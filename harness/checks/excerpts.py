@@ -92,6 +92,14 @@ def of_text(body: bytes) -> Spot | None:
     return None
 
 
+def is_header(rows: list[list[str]]) -> bool:
+    """Say whether the first row only names columns: none of its cells is a number, others have."""
+    first, *others = rows
+    return not any(map(_is_number, first)) and any(
+        _is_number(cell) for row in others for cell in row
+    )
+
+
 def excerpt(text: str, spot: Spot) -> str | None:
     """Show the line of a spot, and a caret below the place; None for the body as a whole."""
     lines = text.split("\n")

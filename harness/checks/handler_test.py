@@ -4,8 +4,9 @@ import time
 from pathlib import Path
 
 from harness.artifacts.workspace import RunDirectory
-from harness.checks import assembly, flow, variants
+from harness.checks import assembly, flow, strictness, variants
 from harness.checks.diagnosis import diagnose
+from harness.checks.diagnosis.case import Case
 from harness.checks.diagnosis.package_faults import look
 from harness.checks.kept import Kept
 from harness.checks.live import Listener, opened
@@ -42,5 +43,6 @@ def run(
             result = assembly.assemble(
                 spec, live, samples, called, asked, elapsed_s=time.monotonic() - start
             )
-            found = diagnose(result, spec, seen, samples.chosen)
-            return result.model_copy(update={"diagnoses": found})
+            case = Case(result, spec, seen, samples.chosen)
+            judged = strictness.enforced(case) if spec.strict else result
+            return judged.model_copy(update={"diagnoses": diagnose(case)})

@@ -15,7 +15,7 @@ from harness.environments.tool import Note
 from harness.errors import SpecError
 from harness.reports import console, stacks
 from harness.results import InferenceTestResult
-from harness.specs import InferenceHandlerSpec, Stack, parse_memory
+from harness.specs import InferenceHandlerSpec, Stack, Suspicion, parse_memory
 from harness.stack_results import StackComparison
 from harness.tester import RuntimeTester
 
@@ -69,6 +69,10 @@ Examples:
               help="Show what other content types and accept types are answered.")  # fmt: skip
 @click.option("--probe", is_flag=True,
               help="Send each sample with one row, two rows and a charset too.")  # fmt: skip
+@click.option("--strict", is_flag=True,
+              help="Fail answers that are errors in truth (HP603 to HP625).")  # fmt: skip
+@click.option("--suspect", multiple=True, type=click.Choice(get_args(Suspicion)),
+              help="Look for this as well, though it may be right; repeatable.")  # fmt: skip
 @click.option("--start", type=click.Choice(["auto", "fresh", "warm"]),
               help="Start workers anew, or from a warm process (default auto).")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",
@@ -117,6 +121,10 @@ def _fields(options: dict[str, Any]) -> dict[str, Any]:
         fields["network"] = NETWORK[options["network"]]
     if options["matrix"]:
         fields["negotiate"] = True
+    if options["strict"]:
+        fields["strict"] = True
+    if options["suspect"]:
+        fields["suspect"] = list(dict.fromkeys(options["suspect"]))
     if options["probe"]:
         fields["probe"] = True
     if options["memory"] is not None:

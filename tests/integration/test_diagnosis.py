@@ -13,6 +13,7 @@ from harness import InferenceHandlerSpec, InferenceTestResult, InferenceTestSamp
 from harness.artifacts.package import open_package
 from harness.artifacts.workspace import RunDirectory
 from harness.checks.diagnosis import diagnose
+from harness.checks.diagnosis.case import Case
 from harness.checks.diagnosis.package_faults import look
 from tests.conftest import MakePackage
 from tests.handlers.good import packages
@@ -243,7 +244,7 @@ def test_what_takes_too_long_or_too_much_is_told(package: MakePackage, tmp_path:
     )
     spec = InferenceHandlerSpec(handler_name="slow", packaged_model_path=str(place))
     with RunDirectory(tmp_path) as run:
-        found = diagnose(slow, spec, look(spec, open_package(spec, run)))
+        found = diagnose(Case(slow, spec, look(spec, open_package(spec, run))))
     assert [seen.code for seen in found] == ["HP204", "HP701", "HP703"]
     assert "four workers of a server take 12.0 GiB" in found[2].message
 

@@ -5,8 +5,6 @@ The codes and their explanations are in `harness.diagnoses`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from harness.checks.diagnosis import (
     body_faults,
     loading_faults,
@@ -15,11 +13,11 @@ from harness.checks.diagnosis import (
     prediction_faults,
     request_faults,
     response_faults,
+    swallowed_faults,
     variant_faults,
 )
-from harness.checks.diagnosis.case import Case, Look
-from harness.results import Diagnosis, InferenceTestResult
-from harness.specs import InferenceHandlerSpec, InferenceTestSample
+from harness.checks.diagnosis.case import Case
+from harness.results import Diagnosis
 
 _FAULTS = (
     package_faults,
@@ -28,22 +26,14 @@ _FAULTS = (
     body_faults,
     prediction_faults,
     response_faults,
+    swallowed_faults,
     variant_faults,
     platform_faults,
 )
 
 
-def diagnose(
-    result: InferenceTestResult,
-    spec: InferenceHandlerSpec,
-    look: Look,
-    samples: Iterable[InferenceTestSample] = (),
-) -> list[Diagnosis]:
-    """Give every mistake that the result and the package show, each once, by its code.
-
-    `samples` are the requests that were made, for what their bodies show.
-    """
-    case = Case(result, spec, look, {sample.sample_name: sample for sample in samples})
+def diagnose(case: Case) -> list[Diagnosis]:
+    """Give every mistake that a result and its package show, each once, by its code."""
     found: dict[tuple[str, str | None, str], Diagnosis] = {}
     for faults in _FAULTS:
         for seen in faults.find(case):

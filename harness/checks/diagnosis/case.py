@@ -82,16 +82,21 @@ def unpickles(failure: FailureSummary) -> bool:
 
 @dataclass(frozen=True)
 class Case:
-    """One handler and what came out of testing it; `samples` are the requests, by name."""
+    """One handler and what came out of testing it; `samples` are the requests."""
 
     result: InferenceTestResult
     spec: InferenceHandlerSpec
     look: Look
-    samples: Mapping[str, InferenceTestSample] = field(default_factory=dict)
+    samples: tuple[InferenceTestSample, ...] = ()
 
     def body(self, row: Row) -> bytes | None:
         """Give the body of the request that a row belongs to, where it is known."""
-        sample = self.samples.get(row.sample_name or "")
+        return self.body_of(row.sample_name)
+
+    def body_of(self, name: str | None) -> bytes | None:
+        """Give the body of a sample, where it is known."""
+        found = (sample for sample in self.samples if sample.sample_name == name)
+        sample = next(found, None)
         return None if sample is None else body_bytes(sample.request_body)
 
     def failures(self, function: str | None = None) -> Iterator[tuple[Row, FailureSummary]]:
@@ -117,6 +122,8 @@ class Case:
 
 
 Row = FunctionTestResult
+# A request, and what its answer shows: the code, the words, the function.
+Seen = tuple[EndToEndTestResult, str, str, str | None]
 
 
 def is_default(row: Row) -> bool:

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 
 from harness.checks.diagnosis.body_faults import WRITERS
-from harness.checks.diagnosis.case import FLASK, Case, Row, essence, is_default, link
+from harness.checks.diagnosis.case import FLASK, Case, Row, Seen, essence, is_default, link
+from harness.checks.diagnosis.swallowed_faults import is_response
 from harness.results import Diagnosis, EndToEndTestResult, Outcome, ResponseSummary
 
 # json's own words; an async function's coroutine is a matter of its own
@@ -27,19 +28,22 @@ def find(case: Case) -> Iterator[Diagnosis]:
                 function=writer.function_name,
                 sample_name=writer.sample_name,
             )
+    for end, code, message, function in seen(case):
+        yield Diagnosis(code=code, message=message, function=function, sample_name=end.sample_name)
+
+
+def seen(case: Case) -> Iterator[Seen]:
+    """Find what the answers show, each with its request."""
     for end, row in case.answers():
-        if end.outcome is Outcome.skipped:
-            continue
-        for code, message, function in _of(case.result.stack, end, row):
-            yield Diagnosis(
-                code=code, message=message, function=function, sample_name=end.sample_name
-            )
+        if end.outcome is not Outcome.skipped:
+            for code, message, function in _of(case.result.stack, end, row):
+                yield end, code, message, function
 
 
-_Seen = tuple[str, str, str | None]
+_Told = tuple[str, str, str | None]
 
 
-def _of(stack: str, end: EndToEndTestResult, row: Row | None) -> Iterator[_Seen]:
+def _of(stack: str, end: EndToEndTestResult, row: Row | None) -> Iterator[_Told]:
     response, reason = end.response, end.response.reason or ""
     function = row.function_name if row else end.failed_function
     returned = row.output_type if row else None
@@ -49,6 +53,8 @@ def _of(stack: str, end: EndToEndTestResult, row: Row | None) -> Iterator[_Seen]
         yield from _of_default(row)
     elif reason.startswith("Worker died: the response has"):
         yield "HP609", reason.removeprefix("Worker died: "), function
+    elif row is not None and stack not in FLASK and is_response(row):
+        pass  # swallowed_faults tells it
     elif response.status == 503 or (stack in FLASK and response.status == 500 and returned):
         told = f"the client gets {response.status}: {reason}"
         yield "HP601", f"{function} returned a {returned}; {told}", function
@@ -61,7 +67,7 @@ def _of(stack: str, end: EndToEndTestResult, row: Row | None) -> Iterator[_Seen]
         yield from _of_answer(stack, end, response, returned, function)
 
 
-def _of_default(row: Row) -> Iterator[_Seen]:
+def _of_default(row: Row) -> Iterator[_Told]:
     assert row.failure is not None
     if is_default(row) and row.failure.type == "UnsupportedFormatError":
         told = f"no output_fn is defined, and the default does not write {row.accept_type}"
@@ -74,7 +80,7 @@ def _of_answer(
     response: ResponseSummary,
     returned: str | None,
     function: str | None,
-) -> Iterator[_Seen]:
+) -> Iterator[_Told]:
     sent, asked = response.content_type, end.accept_type
     if stack == "huggingface" and returned == "tuple":
         yield (
