@@ -7,7 +7,7 @@ from harness.artifacts.workspace import RunDirectory
 from harness.checks import assembly, flow, strictness, variants
 from harness.checks.diagnosis import diagnose
 from harness.checks.diagnosis.case import Case
-from harness.checks.diagnosis.package_faults import look
+from harness.checks.diagnosis.package_faults import look, with_live
 from harness.checks.kept import Kept
 from harness.checks.live import Listener, opened
 from harness.checks.samples import collect
@@ -43,6 +43,7 @@ def run(
             result = assembly.assemble(
                 spec, live, samples, called, asked, elapsed_s=time.monotonic() - start
             )
+            seen = with_live(seen, live.definitions())
             case = Case(result, spec, seen, samples.chosen)
             judged = strictness.enforced(case) if spec.strict else result
             return judged.model_copy(update={"diagnoses": diagnose(case)})

@@ -13,6 +13,7 @@ import worker.protocol as protocol
 from harness.artifacts import changes, formats, outputs
 from harness.artifacts.workspace import RunDirectory
 from harness.checks import arguments, verdict
+from harness.checks.redaction import Redaction
 from harness.environments.provided import provided
 from harness.errors import IsolationUnavailableError, PipelineError
 from harness.pipeline_results import OutputFile, ScriptTestResult
@@ -133,7 +134,7 @@ def execute(spec: ScriptExecutionSpec, file: Path, given: Parameters, folder: Pa
     result = ScriptTestResult(
         script_name=spec.script_name, step_name=spec.step_name, outputs=listed, **fields
     )
-    return Run(result, places)
+    return Run(Redaction(given.environ_vars).of(result), places)
 
 
 def _run(

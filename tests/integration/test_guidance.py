@@ -48,7 +48,7 @@ PANDAS = "import io, pandas\n" + reading("    return pandas.read_csv(io.StringIO
 TWO = reading(
     "    if content_type == 'text/csv': return [1.0]\n"
     "    if content_type == 'application/json': return [2.0]\n"
-    "    raise ValueError('cannot read this')"
+    "    raise ValueError('unsupported type')"
 )
 MODEL = "import pandas\n" + with_(
     "    return [cell * model for cell in data]",
@@ -127,6 +127,13 @@ FAULTS: dict[str, Fault] = {
     "a type that is refused": Fault(
         TWO, ("HP410",), "refuses application/xml; it names text/csv, application/json",
         content_type="application/xml"),
+    "a column that is refused": Fault(
+        TWO.replace("== 'application/json': return [2.0]", "== 'x': pass").replace(
+            "unsupported type", "no column age"), (), "", content_type="application/json"),
+    "a key of another name": Fault(
+        reading("    return json.loads(body)['instances']"), ("HP503",),
+        "input_fn looks for 'instances'; the body has rows, age",
+        content_type="application/json", body='{"rows": [1], "age": 2}'),
     "latin-1": Fault(GOOD, ("HP411",), "byte 0xe9 at offset 3", body="caf\xe9,1".encode("latin-1")),
     # ------------------------------------------------------------ the prediction
     "other columns": fitted_fault("{'amount': [1.0], 'height': [2.0]}", ("HP502",),
@@ -153,7 +160,7 @@ FAULTS: dict[str, Fault] = {
         ("HP611",), "ndarray is not JSON serializable"),
     "an accept type that is refused": Fault(
         with_("    return json.dumps(prediction)",
-              "    if accept != 'application/json': raise ValueError('cannot write this')\n"
+              "    if accept != 'application/json': raise ValueError('not supported')\n"
               "    return json.dumps(prediction)"),
         ("HP612",), "refuses text/csv; it names application/json", accept="text/csv"),
 }  # fmt: skip
@@ -195,6 +202,31 @@ def test_memory_limit_is_told(package: MakePackage) -> None:
     fault = Fault(code, (), "", spec={"limits": {"memory_limit_mb": 200}})
     result = outcome_of(package({"code/inference.py": code}), fault)
     assert "HP705" in [seen.code for seen in result.diagnoses]
+
+
+def test_what_a_sample_expects_is_no_mistake(package: MakePackage) -> None:
+    sample = InferenceTestSample(
+        sample_name="s",
+        content_type="application/json",
+        request_body='{"invalid": json}',
+        should_succeed=False,
+    )
+    spec = InferenceHandlerSpec(
+        handler_name="h",
+        packaged_model_path=str(package({"code/inference.py": JSON})),
+        test_data_samples=(sample,),
+    )
+    with RuntimeTester() as tester:
+        result = tester.test_inference_handler(spec)
+    assert result.overall_success
+    assert result.diagnoses == []
+
+
+def test_functions_that_only_a_run_shows_are_judged_too(package: MakePackage) -> None:
+    code = "import functools\n" + GOOD + ("output_fn = functools.partial(lambda prediction: 'x')\n")
+    result = outcome_of(package({"code/inference.py": code}), Fault(code, (), ""))
+    assert [seen.code for seen in result.diagnoses] == ["HP301"]
+    assert "output_fn has 1 parameters" in result.diagnoses[0].message
 
 
 # ---------------------------------------------------------------- secrets
@@ -308,7 +340,9 @@ BAD_CSV = "a,b\n1,2\n1,2,3\n"
     [
         ("application/json", BAD_JSON, lambda: json.loads(BAD_JSON),
          "Invalid JSON format in the request body: Expecting value (line 1, column 13)", "HP407"),
-        ("application/json", "{}", lambda: json.loads("{}")["data"], "JSON processing error", None),
+        ("application/json", "[]", lambda: json.loads("[]")["data"], "JSON processing error", None),
+        ("application/json", '{"rows": 1}', lambda: json.loads('{"rows": 1}')["data"],
+         "A column or key that the data does not have: input_fn looks for 'data'", "HP503"),
         ("text/csv", BAD_CSV, lambda: pandas.read_csv(io.StringIO(BAD_CSV)),
          "CSV parsing or format error: line 3 has 3 cells", "HP408"),
         ("text/csv", "1,2", lambda: list(csv.reader([b"1,2"])),  # type: ignore[arg-type]

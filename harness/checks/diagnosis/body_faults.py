@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -13,6 +14,9 @@ from harness.results import Diagnosis, FailureSummary
 READERS = ("input_fn", "transform_fn")
 WRITERS = ("output_fn", "transform_fn")
 _REFUSALS = ("ValueError", "TypeError", "NotImplementedError", "RuntimeError", "KeyError")
+# The words of a refusal; a missing column may be refused under a type that no line names.
+_ABOUT_TYPES = re.compile(r"unsupported|not supported|unknown|\b(content|media|mime|accept)", re.I)
+_SHOWN = 10
 _RAISE = re.compile(r"\braise\b")
 _UNSUPPORTED = "UnsupportedFormatError"  # sagemaker-inference's own, which handlers raise, too
 
@@ -55,11 +59,30 @@ def _of_reading(case: Case, row: Row, failure: FailureSummary) -> Iterator[Diagn
             sample_name=row.sample_name,
             excerpt=excerpts.excerpt(text, spot),
         )
+    elif (message := _of_keys(case, row, failure)) is not None:
+        yield Diagnosis(
+            code="HP503", message=message, function=row.function_name, sample_name=row.sample_name
+        )
     elif not _is_others(row.content_type) and _refuses(case, row, failure, row.content_type):
         told = f"{row.function_name} refuses {row.content_type}{_instead(case, row)}"
         yield Diagnosis(
             code="HP410", message=told, function=row.function_name, sample_name=row.sample_name
         )
+
+
+def _of_keys(case: Case, row: Row, failure: FailureSummary) -> str | None:
+    """Say which key was looked for in vain in a JSON object, and which there are."""
+    found, body = link(failure, "KeyError"), case.body(row)
+    if found is None or body is None or len(body) > MAX_BYTES:
+        return None
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(parsed, dict) or found.message in map(repr, parsed):
+        return None
+    keys = ", ".join(list(parsed)[:_SHOWN]) or "no keys"
+    return f"{row.function_name} looks for {found.message[:120]}; the body has {keys}"
 
 
 def _is_others(content_type: str | None) -> bool:
@@ -86,9 +109,11 @@ def _refuses(case: Case, row: Row, failure: FailureSummary, given: str | None) -
         return False
     if not link(failure, _UNSUPPORTED, *_REFUSALS):
         return False
+    if failure.type == _UNSUPPORTED or (given and given.lower() in failure.message.lower()):
+        return True
     named = case.look.accepted.get(row.function_name, ())
-    blames = bool(given) and str(given).lower() in failure.message.lower()
-    return failure.type == _UNSUPPORTED or blames or (bool(named) and essence(given) not in named)
+    other = bool(named) and essence(given) not in named
+    return other and bool(_ABOUT_TYPES.search(failure.message))
 
 
 def _instead(case: Case, row: Row) -> str:

@@ -100,9 +100,11 @@ class Case:
         return None if sample is None else body_bytes(sample.request_body)
 
     def failures(self, function: str | None = None) -> Iterator[tuple[Row, FailureSummary]]:
-        """Go through the rows that raised, of one function or of all."""
+        """Go through the rows that raised what nobody expected, of one function or of all."""
         for row in self.result.function_results():
-            if row.failure is not None and function in (None, row.function_name):
+            raised = row.failure is not None and not row.success
+            if raised and function in (None, row.function_name):
+                assert row.failure is not None
                 yield row, row.failure
 
     def row_of(self, function: str, like: Row) -> Row | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,13 @@ def look(spec: InferenceHandlerSpec, package: Package, site_packages: Sequence[s
         site_packages=tuple(site_packages),
         **_of_files(package.model_dir),
     )
+
+
+def with_live(look: Look, live: Mapping[str, signatures.Definition]) -> Look:
+    """Add what a worker shows of functions of which the source only says that they are there."""
+    hidden = {name: live[name] for name, item in look.definitions.items()
+              if not item.known and name in live}  # fmt: skip
+    return replace(look, definitions={**look.definitions, **hidden})
 
 
 def look_at(model_dir: Path) -> Look:

@@ -27,8 +27,10 @@ def find(case: Case) -> Iterator[Diagnosis]:
             yield Diagnosis(
                 code=code, message=message, function="predict_fn", sample_name=row.sample_name
             )
+    failed = {(row.function_name, row.sample_name) for row, _ in case.failures()}
     for pair in case.result.compatibility_results:
-        if pair.expected_type is not None and pair.sample_name not in told:
+        expected = (pair.destination, pair.sample_name) not in failed
+        if pair.expected_type is not None and pair.sample_name not in told and not expected:
             wanted, _, evidence = pair.expected_type.partition(": ")
             message = (
                 f"{pair.source} gives a {pair.source_type}, and {pair.destination} wants a "
