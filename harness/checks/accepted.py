@@ -25,7 +25,7 @@ def of_source(source: str | bytes) -> dict[str, tuple[str, ...]]:
         tree = ast.parse(source)
     names = dict(_named(tree.body))
     return {
-        function: tuple(dict.fromkeys(_media_types(function, names)))
+        function: tuple(sorted(set(_media_types(function, names))))
         for function in READERS_AND_WRITERS
         if function in names
     }

@@ -120,7 +120,7 @@ def test_another_type_than_was_asked_for_fails_when_strict(package: MakePackage,
     assert not result.overall_success
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("name", [name for name in SAMPLES if name != "sklearn"])
 def test_good_handlers_pass_when_strict(package: MakePackage, name: str) -> None:
     result = result_of(
         package(packages.files(name)),
