@@ -23,6 +23,8 @@ def of(value: Any) -> list[str]:
     kind = type(value)
     if kind in _PLAIN:
         return _PLAIN[kind]
+    if kind is list:
+        return ["records", "list"] if _answer(_is_records, value) else ["list"]
     found = [name for name, holds in _QUESTIONS if _answer(holds, value)]
     return list(dict.fromkeys([*found, *class_names(kind)]))[:MAX_KINDS]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from harness.checks import signatures
 from harness.checks.arguments import body_bytes
@@ -95,9 +96,12 @@ class Case:
 
     def body_of(self, name: str | None) -> bytes | None:
         """Give the body of a sample, where it is known."""
-        found = (sample for sample in self.samples if sample.sample_name == name)
-        sample = next(found, None)
+        sample = self._by_name.get(name)
         return None if sample is None else body_bytes(sample.request_body)
+
+    @cached_property
+    def _by_name(self) -> dict[str | None, InferenceTestSample]:
+        return {sample.sample_name: sample for sample in self.samples}
 
     def failures(self, function: str | None = None) -> Iterator[tuple[Row, FailureSummary]]:
         """Go through the rows that raised what nobody expected, of one function or of all."""

@@ -33,10 +33,12 @@ def find(case: Case) -> Iterator[Diagnosis]:
 
 def seen(case: Case) -> Iterator[Seen]:
     """Find them, each with the request that shows it."""
+    inner = _inner(case)
     for end, row in case.answers():
         function = row.function_name if row else None
         if end.outcome is not Outcome.skipped:
-            yield from _of_response_objects(case, end, row)
+            handed_on = inner.get(end.sample_name)
+            yield from _of_response_objects(case.result.stack, end, row, handed_on)
         if _answered(end):
             for code, message in _of_body(end.response):
                 yield end, code, message, function
@@ -51,18 +53,25 @@ def _answered(end: EndToEndTestResult) -> bool:
     return end.outcome in (Outcome.passed, Outcome.failed) and end.response.status == 200
 
 
-def _of_response_objects(case: Case, end: EndToEndTestResult, last: Row | None) -> Iterator[Seen]:
+def _of_response_objects(
+    stack: str, end: EndToEndTestResult, last: Row | None, inner: Row | None
+) -> Iterator[Seen]:
     """Find Flask's Response and its like where the stack takes it for data."""
-    for function in ("input_fn", "predict_fn"):
-        rows = (row for row in case.result.function_results() if row.function_name == function)
-        row = next((row for row in rows if row.sample_name == end.sample_name), None)
-        if row is not None and is_response(row):
-            told = f"{function} returned {_shown(row)}, which goes on as data"
-            yield end, "HP621", told, function
-            return
-    if last is not None and is_response(last) and case.result.stack not in FLASK:
+    if inner is not None:
+        told = f"{inner.function_name} returned {_shown(inner)}, which goes on as data"
+        yield end, "HP621", told, inner.function_name
+    elif last is not None and is_response(last) and stack not in FLASK:
         told = f"{last.function_name} returned {_shown(last)}, of which the server knows nothing"
         yield end, "HP621", told, last.function_name
+
+
+def _inner(case: Case) -> dict[str | None, Row]:
+    """Give the first function of each sample that handed on such an object."""
+    found: dict[str | None, Row] = {}
+    for row in case.result.function_results():
+        if row.function_name in ("input_fn", "predict_fn") and is_response(row):
+            found.setdefault(row.sample_name, row)
+    return found
 
 
 def is_response(row: Row) -> bool:
