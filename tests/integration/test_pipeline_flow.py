@@ -294,3 +294,17 @@ def test_dictionaries_of_the_seed(tmp_path: Path) -> None:
     assert not found["inference_results"]["score"]["pipeline_success"]
     assert any(text.startswith("Incompatible data flow: load -> score") for text in found["errors"])
     assert found["execution_order"] == ["load", "score"]
+
+
+def test_script_that_failed_is_an_error_of_the_dictionary(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    made.script("load", 'raise ValueError("no rows")')
+    made.handler("score", ECHO, ["load"])
+    with RuntimeTester() as tester:
+        found = tester.test_pipeline_flow_with_spec(made.spec())
+    assert not found["pipeline_success"]
+    assert not found["script_results"]["load"].success
+    assert found["inference_results"] == {}, "what comes after it is not run"
+    (error,) = found["errors"]
+    assert error.startswith("Script load failed: raised: ")
+    assert "no rows" in error
