@@ -116,11 +116,13 @@ class _Pair:
     def _found(self) -> Found:
         """Take the output that fits best and has something to send; say why others have not."""
         passed_over: tuple[PassedOver, ...] = ()
-        for name in request_outputs(script_outputs(self._script)):
+        names = request_outputs(script_outputs(self._script))
+        for number, name in enumerate(names):
             found = requests.find([(name, self._done.places[name])], self._max_rows)
             passed_over += found.passed_over
             if found.candidates:
-                return Found(found.candidates, passed_over)
+                left = _left(names[number + 1 :], "an output that fits better has files")
+                return Found(found.candidates, passed_over + left)
             path = self._asked_paths[name]
             self._details.append(f"No valid files in output path '{name}': {path}")
         return Found((), passed_over)
@@ -156,6 +158,8 @@ class _Pair:
     def _taken(self, candidate: Candidate, content_type: str, found: Found) -> dict[str, Any]:
         place = self._done.places[candidate.output_name]
         inside = candidate.path.relative_to(place)
+        after = found.candidates[found.candidates.index(candidate) + 1 :]
+        left = _left([item.name for item in after], "another file was taken before it")
         return {
             "compatible": True,
             "content_type": content_type,
@@ -163,7 +167,7 @@ class _Pair:
             "file_format": candidate.format,
             "sent": candidate.sent(content_type).model_dump(),
             "details": list(self._details),
-            "passed_over": _plain(found.passed_over),
+            "passed_over": _plain(found.passed_over + left),
         }
 
     def _refused(self, error: str, passed_over: tuple[PassedOver, ...] = ()) -> dict[str, Any]:
@@ -173,6 +177,10 @@ class _Pair:
             "details": list(self._details),
             "passed_over": _plain(passed_over),
         }
+
+
+def _left(names: list[str], reason: str) -> tuple[PassedOver, ...]:
+    return tuple(PassedOver(candidate=name, reason=reason) for name in names)
 
 
 def _plain(passed_over: tuple[PassedOver, ...]) -> list[dict[str, Any]]:

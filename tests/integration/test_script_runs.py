@@ -309,6 +309,36 @@ def test_script_and_handler(folder: Path) -> None:
         ]
 
 
+def test_candidates_that_were_not_used_are_named_with_the_reason(folder: Path) -> None:
+    (folder / "inference.py").write_text(HANDLER)
+    handler = InferenceHandlerSpec(handler_name="h", handler_path=str(folder / "inference.py"))
+    files = {".hidden.json": "[1]", "empty.json": "", "a.json": "[1]", "b.json": "[2]"}
+    code = (
+        f"for name, text in {files!r}.items():\n"
+        "        open(os.path.join(output_paths['data_output'], name), 'w').write(text)\n"
+        "    import pickle\n"
+        "    with open(os.path.join(output_paths['data_output'], 'c.pkl'), 'wb') as file:\n"
+        "        pickle.dump([1], file)\n"
+        "    open(os.path.join(output_paths['metrics'], 'rows.json'), 'w').write('[3]')\n"
+    )
+    spec = spec_of(
+        folder,
+        MAIN + code,
+        output_paths={"metrics": str(folder / "metrics"), "data_output": str(folder / "out")},
+    )
+    with RuntimeTester() as tester:
+        found = tester.test_script_to_inference_compatibility(spec, handler)
+    assert found["output_file"] == str(folder / "out" / "a.json"), found
+    reasons = {item["candidate"]: item["reason"] for item in found["passed_over"]}
+    assert reasons == {
+        "data_output/.hidden.json": "it is hidden",
+        "data_output/empty.json": "it is empty",
+        "data_output/c.pkl": "pickle is no format of a request's body",
+        "data_output/b.json": "another file was taken before it",
+        "metrics": "an output that fits better has files",
+    }
+
+
 def test_handler_that_cannot_be_opened_is_in_the_answer(folder: Path) -> None:
     spec = spec_of(folder, WRITES.format("a,b\n1,2\n"))
     handler = InferenceHandlerSpec(handler_name="h", packaged_model_path=str(folder / "nowhere"))
