@@ -147,7 +147,7 @@ class Watch(Listener):
 
 
 def test_longest_first_by_history(tmp_path: Path) -> None:
-    items = specs(tmp_path, quick="pass", slow="time.sleep(0.5)", middle="time.sleep(0.2)")
+    items = specs(tmp_path, quick="pass", slow="time.sleep(3)", other="pass")
     order: list[str] = []
     with RuntimeTester() as tester:
         tester.run_batch(items, jobs=1, state=tmp_path / "state")
