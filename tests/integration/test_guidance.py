@@ -23,159 +23,24 @@ from harness import (
 )
 from harness.diagnoses import TABLE
 from tests.conftest import MakePackage
-from tests.integration.test_diagnosis import GOOD, UNPICKLES, Fault, outcome_of, with_
-
-
-def reading(code: str) -> str:
-    """Give the handler with another input_fn."""
-    return with_('    return [float(cell) for cell in body.split(",")]', code)
-
-
-def pickled(*names: str) -> bytes:
-    """Give a pickle that looks up a name, without having it."""
-    module, name = (item.encode() for item in names)
-    return b"\x80\x04\x8c%c%s\x94\x8c%c%s\x94\x93)R." % (len(module), module, len(name), name)
-
-
-def fitted() -> bytes:
-    table = pandas.DataFrame({"amount": [0.0, 1.0, 2.0], "age": [3.0, 2.0, 1.0]})
-    return pickle.dumps(LogisticRegression().fit(table, [0, 1, 1]))
-
-
-JSON = reading("    return json.loads(body)")
-FLOATS = reading("    return [[float(c) for c in r.split(',')] for r in body.splitlines()]")
-PANDAS = "import io, pandas\n" + reading("    return pandas.read_csv(io.StringIO(body))")
-TWO = reading(
-    "    if content_type == 'text/csv': return [1.0]\n"
-    "    if content_type == 'application/json': return [2.0]\n"
-    "    raise ValueError('unsupported type')"
-)
-MODEL = "import pandas\n" + with_(
-    "    return [cell * model for cell in data]",
-    "    return model.predict(data).tolist()",
-    UNPICKLES,
-)
-
-
-FAULTS: dict[str, Fault] = {
-    # ------------------------------------------------------------ import
-    "an import of another version": Fault(
-        "from json import loadz\n" + GOOD, ("HP110", "HP201"), "json has no loadz"),
-    "a module of another version": Fault(
-        "import pandas.core.nowhere\n" + GOOD, ("HP110", "HP201"),
-        f"pandas {pandas.__version__} has no pandas.core.nowhere; code/requirements.txt says "
-        "'pandas==1.0'", files={"code/requirements.txt": "pandas==1.0  # old\n"}),
-    "a package by its other name": Fault(
-        "import skimage\n" + GOOD, ("HP106", "HP201"), "'scikit-image>=0.2'",
-        files={"code/requirements.txt": "scikit-image>=0.2\n"}),
-    "an optional package": Fault(
-        "import pandas\n" + with_("return 2.0", "return pandas.read_excel(model_dir + '/a.xlsx',"
-                                                " engine='openpyxl')"),
-        ("HP111", "HP201"), "openpyxl", files={"a.xlsx": b"PK\x03\x04" + bytes(60)}),
-    # ------------------------------------------------------------ loading
-    "a name nearly right": Fault(
-        with_("return 2.0", "return open(model_dir + '/model.pkl')"), ("HP201", "HP207"),
-        "model directory holds", files={"model.plk": b"x", "deep/more.bin": b"x"}),
-    "a path of another machine": Fault(
-        with_("return 2.0", "return open('/home/me/weights')"), ("HP201", "HP207"), "not below"),
-    "wrapped": Fault(
-        with_("return 2.0", "\n    try: return open(model_dir + '/weights')\n"
-              "    except OSError as error: raise RuntimeError('cannot load') from error"),
-        ("HP201", "HP207"), "looks for weights"),
-    "a pointer of Git LFS": Fault(
-        UNPICKLES, ("HP201", "HP208"), "model.pkl is a pointer of Git LFS",
-        files={"model.pkl": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"}),
-    "an empty model": Fault(
-        UNPICKLES, ("HP201", "HP208"), "model.pkl is empty", files={"model.pkl": b""}),
-    "a model cut short": Fault(
-        UNPICKLES, ("HP201", "HP208"), "cut short", files={"model.pkl": fitted()[:200]}),
-    "a pickle of an older pandas": Fault(
-        UNPICKLES, ("HP201", "HP203"),
-        f"is of pandas before 2.0, and pandas {pandas.__version__} loads it",
-        files={"model.pkl": pickled("pandas.core.indexes.numeric", "Int64Index")}),
-    "too much memory": Fault(
-        with_("return 2.0", "import numpy; return numpy.empty(1 << 50)"), ("HP201", "HP705"),
-        "Unable to allocate"),
-    # ------------------------------------------------------------ the request
-    "no JSON": Fault(JSON, ("HP407",), "Expecting value (line 1, column 13)",
-                     content_type="application/json", body='{"invalid": json}'),
-    "JSON with a charset": Fault(JSON, ("HP407",), "line 2, column 1",
-                                 content_type="application/json; charset=utf-8", body=b'[1,\n}'),
-    "JSON Lines for JSON": Fault(JSON, ("HP407",), "as in JSON Lines",
-                                 content_type="application/json", body="[1]\n[2]"),
-    "another number of cells": Fault(
-        PANDAS, ("HP408",), "line 3 has 3 cells, and line 1 has 2", body="a,b\n1,2\n1,2,3\n"),
-    "no number": Fault(FLOATS, ("HP408",), "'red' is no number (line 2, column 3)",
-                       body="1,2\n3,red\n"),
-    "a header": Fault(FLOATS, ("HP408",), "the first line is a header", body="age,sum\n3,4\n"),
-    "no Parquet": Fault(
-        "import io, pandas\n" + reading("    return pandas.read_parquet(io.BytesIO(body))"),
-        ("HP409",), "it begins with b'amount,a' (text), not with b'PAR1'",
-        content_type="application/x-parquet", body=b"amount,age\n1,2\n"),
-    "a type that is refused": Fault(
-        TWO, ("HP410",), "refuses application/xml; it names application/json, text/csv",
-        content_type="application/xml"),
-    "a column that is refused": Fault(
-        TWO.replace("== 'application/json': return [2.0]", "== 'x': pass").replace(
-            "unsupported type", "no column age"), (), "", content_type="application/json"),
-    "a key of another name": Fault(
-        reading("    return json.loads(body)['instances']"), ("HP503",),
-        "input_fn looks for 'instances'; the body has rows, age",
-        content_type="application/json", body='{"rows": [1], "age": 2}'),
-    "latin-1": Fault(GOOD, ("HP411",), "byte 0xe9 at offset 3", body="caf\xe9,1".encode("latin-1")),
-    # ------------------------------------------------------------ the prediction
-    "a column that is not there": Fault(
-        "import pandas\n" + with_("    return [cell * model for cell in data]",
-                                  "    return data['age'].tolist()",
-                                  reading("    return pandas.DataFrame({'amount': [1]})")),
-        ("HP503",), "looks for 'age'; input_fn gave the columns amount"),
-    "a table is wanted": Fault(
-        with_("    return [cell * model for cell in data]", "    return data.iloc[0]"), ("HP506",),
-        "input_fn gives a list, and predict_fn wants a DataFrame-like object: it asks for .iloc"),
-    "the model in a dict": Fault(
-        with_("    return [cell * model for cell in data]", "    return model.predict(data)",
-              with_("return 2.0", "return {'model': 2.0}")),
-        ("HP507",), "model_fn returned a dict ({'model': 2.0})"),
-    # ------------------------------------------------------------ the response
-    "arrays in JSON": Fault(
-        "import numpy\n" + with_("json.dumps(prediction)", "json.dumps(numpy.ones(2))"),
-        ("HP611",), "ndarray is not JSON serializable"),
-    "an accept type that is refused": Fault(
-        with_("    return json.dumps(prediction)",
-              "    if accept != 'application/json': raise ValueError('not supported')\n"
-              "    return json.dumps(prediction)"),
-        ("HP612",), "refuses text/csv; it names application/json", accept="text/csv"),
-}  # fmt: skip
+from tests.integration.test_diagnosis import outcome_of
+from tests.planted.error_faults import FAULTS, JSON, MODEL_FILES, TO_A_MODEL
+from tests.planted.fault import GOOD, planted, with_
 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_mistake_is_told_with_what_it_takes_to_mend_it(package: MakePackage, name: str) -> None:
     fault = FAULTS[name]
-    result = outcome_of(package({fault.name: fault.code, **fault.files}), fault)
-    assert tuple(seen.code for seen in result.diagnoses) == fault.codes, result
+    result = outcome_of(package(fault.files), fault)
+    assert [seen.code for seen in result.diagnoses] == sorted(fault.codes), result
     assert fault.words in " ".join(seen.message for seen in result.diagnoses)
 
 
-# Requests to a scikit-learn model that was fitted on a table of the columns amount and age.
-TO_A_MODEL = {
-    '{"amount": [1.0], "height": [2.0]}': ("HP502", "missing age; new height"),
-    '{"age": [1.0], "amount": [2.0]}': ("HP502", "another order than at training, from 'age' on"),
-    '{"amount": [1.0], "age": [null]}': ("HP504", "NaN"),
-    '{"amount": [1.0], "age": ["red"]}': ("HP505", "red"),
-    '{"amount": [1.0], "age": [2.0]}': (None, ""),
-}
-
-
 def test_data_that_does_not_suit_a_model(package: MakePackage) -> None:
-    code = with_(
-        '    return [float(cell) for cell in body.split(",")]',
-        "    return pandas.DataFrame(json.loads(body))",
-        MODEL,
-    )
     samples = tuple(sample("application/json", body, body) for body in TO_A_MODEL)
     spec = InferenceHandlerSpec(
         handler_name="h",
-        packaged_model_path=str(package({"code/inference.py": code, "model.pkl": fitted()})),
+        packaged_model_path=str(package(MODEL_FILES)),
         test_data_samples=samples,
         supported_accept_types=["application/json"],
     )
@@ -202,7 +67,7 @@ def test_place_in_the_body_is_shown(
     from harness.reports import console
 
     fault = FAULTS[name]
-    result = outcome_of(package({fault.name: fault.code, **fault.files}), fault)
+    result = outcome_of(package(fault.files), fault)
     assert result.diagnoses[0].excerpt == excerpt
     Console(width=200).print(console.render(result))
     shown = capsys.readouterr().out
@@ -211,7 +76,7 @@ def test_place_in_the_body_is_shown(
 
 def test_memory_limit_is_told(package: MakePackage) -> None:
     code = with_("return 2.0", "return bytearray(400 << 20)")
-    fault = Fault(code, (), "", spec={"limits": {"memory_limit_mb": 200}})
+    fault = planted(code, (), spec={"limits": {"memory_limit_mb": 200}})
     result = outcome_of(package({"code/inference.py": code}), fault)
     assert "HP705" in [seen.code for seen in result.diagnoses]
 
@@ -236,7 +101,7 @@ def test_what_a_sample_expects_is_no_mistake(package: MakePackage) -> None:
 
 def test_functions_that_only_a_run_shows_are_judged_too(package: MakePackage) -> None:
     code = "import functools\n" + GOOD + ("output_fn = functools.partial(lambda prediction: 'x')\n")
-    result = outcome_of(package({"code/inference.py": code}), Fault(code, (), ""))
+    result = outcome_of(package({"code/inference.py": code}), planted(code, ()))
     assert [seen.code for seen in result.diagnoses] == ["HP301"]
     assert "output_fn has 1 parameters" in result.diagnoses[0].message
 
