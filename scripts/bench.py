@@ -16,6 +16,7 @@ from benchmarks import (
     environments,
     growth,
     isolation,
+    judgement,
     overhead,
     peers,
     report,
@@ -30,7 +31,7 @@ PARTS = {
     part.NAME: part
     for part in (
         *(start, round_trip, peers, bodies, overhead, batch, growth),
-        *(isolation, environments),
+        *(isolation, environments, judgement),
     )
 }
 SOAKS = {soak.NAME: "fresh", soak.WARM: "warm"}

@@ -24,7 +24,7 @@ figure to its base.
 """
 ORDER = (
     *("start", "round-trip", "peers", "bodies", "overhead", "batch", "growth"),
-    *("isolation", "environments", "soak", "soak-warm"),
+    *("isolation", "environments", "judgement", "soak", "soak-warm"),
 )
 
 

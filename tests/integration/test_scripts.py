@@ -159,4 +159,5 @@ def test_bench_names_its_parts() -> None:
     done = run("bench.py", "start", "--only", "startup")
     assert done.returncode == 2
     assert "startup: the parts are start, round-trip, " in done.stderr
-    assert done.stderr.endswith("batch, growth, isolation, environments, soak, soak-warm\n")
+    parts = "batch, growth, isolation, environments, judgement, soak, soak-warm\n"
+    assert done.stderr.endswith(parts)
