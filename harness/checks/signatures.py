@@ -32,6 +32,12 @@ _MEANT: Final = {
     "output_fn": "postprocess postprocess_fn post_process output output_handler format_output "
     "output_func",
 }
+# What the second parameter is called, without underscores, and how both are given.
+_SECOND: Final = {
+    "input_fn": (("contenttype", "mimetype"), "body, content_type"),
+    "predict_fn": (("model",), "data, model"),
+    "output_fn": (("accept", "contenttype", "mimetype"), "prediction, accept"),
+}
 MEANT: Final = {name: wanted for wanted, names in _MEANT.items() for name in names.split()}
 
 
@@ -185,14 +191,16 @@ def _of_count(
 
 def _of_names(definition: Definition) -> Iterator[Problem]:
     """Notice the order turned round, where the names leave no doubt."""
-    if definition.name == "predict_fn" and len(definition.positional) >= 2:
-        first, second = (name.lower() for name in definition.positional[:2])
-        if "model" in first and "model" not in second:
-            told = (
-                f"predict_fn({', '.join(definition.positional[:2])}) is called with (data, model): "
-                "the parameters are the other way round"
-            )
-            yield Problem("HP305", "predict_fn", definition.line, told, certain=False)
+    names, given = _SECOND.get(definition.name, ((), ""))
+    if len(definition.positional) < 2:
+        return
+    first, second = (name.lower().replace("_", "") for name in definition.positional[:2])
+    if any(name in first for name in names) and not any(name in second for name in names):
+        told = (
+            f"{definition.name}({', '.join(definition.positional[:2])}) is called with ({given}): "
+            "the parameters are the other way round"
+        )
+        yield Problem("HP305", definition.name, definition.line, told, certain=False)
 
 
 def _definitions(body: list[ast.stmt]) -> Iterator[Definition]:
