@@ -14,6 +14,12 @@ _DIRECTORIES = {
     "__MACOSX": "what macOS adds to archives",
     ".venv": "a virtual environment",
     "node_modules": "JavaScript packages",
+    ".idea": "an editor's settings",
+    ".vscode": "an editor's settings",
+    ".svn": "the repository's history",
+    ".hg": "the repository's history",
+    ".tox": "virtual environments",
+    ".ruff_cache": "what ruff remembers",
     ".pytest_cache": "what pytest remembers",
     ".mypy_cache": "what mypy remembers",
 }
