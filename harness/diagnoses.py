@@ -90,7 +90,7 @@ TABLE: Final[dict[str, Entry]] = {
         "version of it.",
         "Pin the version that the code was written for in code/requirements.txt, or change the "
         "import.",
-        "ModuleNotFoundError or ImportError, as for HP107.",
+        "ModuleNotFoundError or ImportError, as for HP107; AttributeError where it is first used.",
     ),
     "HP111": Entry(
         "missing dependencies: an import needs something more",

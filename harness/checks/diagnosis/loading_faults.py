@@ -12,7 +12,9 @@ from harness.checks.diagnosis.case import Case, Look, is_default, link, unpickle
 from harness.results import Diagnosis, FailureSummary, LogExcerpt
 
 GUNICORN_S = 60.0
-_OF_MAIN = re.compile(r"Can't get attribute '([^']+)' on <module '__main__'")  # pickle's own words
+# pickle's own words; with protocols before 4, those of getattr
+_OF_MAIN = re.compile(r"(?:Can't get attribute '(?P<new>[^']+)' on <module '__main__'"
+                      r"|module '__main__' has no attribute '(?P<old>[^']+)')")  # fmt: skip
 # scikit-learn's own warning, in the log because Python prints warnings there; plain before 1.3
 _VERSIONS = re.compile(r"(?:InconsistentVersion|User)Warning: Trying to unpickle estimator (\w+) "
                        r"from version (\S+) when using version (\S+?)\.? ")  # fmt: skip
@@ -63,7 +65,8 @@ def find(case: Case) -> Iterator[Diagnosis]:
 def _of_failure(failure: FailureSummary, *, missing: bool) -> Iterator[Diagnosis]:
     main = _OF_MAIN.search(failure.message)
     if main and failure.type == "AttributeError":
-        told = f"the pickle looks for {main[1]} in __main__, the script that saved it"
+        name = main["new"] or main["old"]
+        told = f"the pickle looks for {name} in __main__, the script that saved it"
         yield Diagnosis(code="HP202", message=told, function="model_fn")
     if failure.type == "NotImplementedError" and missing:
         told = "the module defines no model_fn, and the stack has no default"

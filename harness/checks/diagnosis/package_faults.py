@@ -15,7 +15,7 @@ from harness.checks import accepted, signatures
 from harness.checks.diagnosis.case import Case, Link, Look, link, unpickles
 from harness.environments import distributions
 from harness.environments.requirements import normal
-from harness.results import Diagnosis
+from harness.results import Diagnosis, FailureSummary
 from harness.specs import InferenceHandlerSpec
 
 # Distributions of AWS's own images that are not on the index, or not for today's Pythons.
@@ -31,6 +31,7 @@ _AWS_ONLY = (
     "dlr",
     "awscontainers",
 )
+_NO_ATTRIBUTE = re.compile(r"module '([^']+)' has no attribute '([^']+)'")  # and of modules
 _NO_MODULE = re.compile(r"No module named '([^']+)'")  # CPython's own words, import.c
 _NO_NAME = re.compile(
     r"cannot import name '([^']+)' from (?:partially initialized module )?'([^']+)'"
@@ -40,6 +41,7 @@ _MAX_FILES = 200
 _SHOWN = 10
 _LFS = b"version https://git-lfs.github.com/spec/"  # as Git LFS writes it, in at most 1 KiB
 _LFS_BYTES = 1024
+_PAGES = (b"<!doctype html", b"<html", b"<?xml")
 _MODELS = frozenset(
     {".pkl", ".pickle", ".joblib", ".sav", ".bst", ".model", ".ubj", ".xgb", ".cbm", ".pt", ".pth"}
     | {".bin", ".onnx", ".h5", ".safetensors", ".npy", ".npz"}
@@ -118,12 +120,24 @@ def _of_imports(case: Case) -> Iterator[Diagnosis]:
     for row, failure in case.failures():
         if row.phase == "import" and link(failure, "SyntaxError"):
             yield Diagnosis(code="HP109", message=f"{failure.type}: {failure.message}")
+        if row.function_name == "model_fn" and unpickles(failure):
+            continue
+        if told := _of_attribute(failure, case.look):
+            yield Diagnosis(code="HP110", message=told, function=row.function_name)
         found = link(failure, "ImportError")
-        if found is None or (row.function_name == "model_fn" and unpickles(failure)):
+        if found is None:
             continue
         if seen := _of_import(found, case.look):
             code, told = seen
             yield Diagnosis(code=code, message=told, function=row.function_name)
+
+
+def _of_attribute(failure: FailureSummary, look: Look) -> str | None:
+    """Tell a name that an installed package has not; a module of the handler's is no package."""
+    found = link(failure, "AttributeError")
+    match = _NO_ATTRIBUTE.match(found.message) if found else None
+    here = version_of(match[1], look) if match else ""
+    return f"{match[1]}{here} has no {match[2]}{_asked(match[1], look)}" if match and here else None
 
 
 def _of_import(found: Link, look: Look) -> tuple[str, str] | None:
@@ -208,6 +222,9 @@ def _unreadable(file: Path) -> str | None:
         return "is empty"
     if size <= _LFS_BYTES and file.read_bytes().startswith(_LFS):
         return "is a pointer of Git LFS, not the model"
+    with file.open("rb") as opened:
+        if opened.read(_LFS_BYTES).lstrip().lower().startswith(_PAGES):
+            return "is a page of HTML or XML, as an error of a download, not the model"
     return None
 
 
