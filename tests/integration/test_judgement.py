@@ -9,6 +9,7 @@ import pytest
 
 from tests.planted.collection import faults
 from tests.planted.correct import HANDLERS
+from tests.planted.everyday_faults import FAULTS as EVERYDAY
 from tests.planted.fault import Planted
 from tests.planted.judging import Judged, judge_all, precision, recall
 
@@ -21,6 +22,22 @@ def test_judgement_is_right(long_count: Callable[[int], int], packages: dict[str
     every = 10 // long_count(10)
     judged = judge_all(dict(islice(packages.items(), 0, None, every)))
     assert [str(one) for one in judged if one.false or (one.planted and not one.found)] == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a class of a notebook",
+        "a name that numpy has no more",
+        "an editor's settings",
+        "an error page for a model",
+        "input_fn the other way round",
+    ],
+)
+def test_what_was_once_missed_or_wrong(name: str) -> None:
+    (one,) = judge_all({name: EVERYDAY[name]})
+    assert one.found
+    assert not one.false
 
 
 def test_there_are_enough() -> None:

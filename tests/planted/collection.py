@@ -11,7 +11,7 @@ from tests.planted.fault import Planted, planted, returning
 def faults() -> dict[str, Planted]:
     """Give every fault; what is only like one, and has no code, is none."""
     tables = {
-        "package": package_faults.FAULTS,
+        "package": _of_packages(),
         "run": run_faults.FAULTS,
         "error": error_faults.FAULTS,
         "model": _of_a_model(),
@@ -23,6 +23,13 @@ def faults() -> dict[str, Planted]:
         for table, planted_there in tables.items()
         for name, fault in planted_there.items()
         if fault.codes
+    }
+
+
+def _of_packages() -> dict[str, Planted]:
+    """Ask their handler, which answers what it was given, for what it is given."""
+    return {
+        name: replace(fault, accept="text/csv") for name, fault in package_faults.FAULTS.items()
     }
 
 

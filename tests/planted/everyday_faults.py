@@ -24,7 +24,8 @@ def model_fn(model_dir):
     return joblib.load(os.path.join(model_dir, "model.joblib"))
 
 def input_fn(request_body, request_content_type):
-    return np.genfromtxt(io.StringIO(request_body), delimiter=",", ndmin=2)
+    text = request_body if isinstance(request_body, str) else bytes(request_body).decode()
+    return np.genfromtxt(io.StringIO(text), delimiter=",", ndmin=2)
 
 def predict_fn(input_data, model):
     return model.predict(input_data)
@@ -161,7 +162,7 @@ FAULTS: dict[str, Planted] = {
         with_("return json.dumps(prediction)", "yield json.dumps(prediction)"), ("HP303", "HP601")
     ),
     "input_fn the other way round": planted(
-        with_("(body, content_type)", "(content_type, body)"), ("HP305", "HP408")
+        with_("(body, content_type)", "(content_type, body)"), ("HP305",)
     ),
     "called postprocess": planted(with_("def output_fn", "def postprocess"), ("HP302",)),
     # ------------------------------------------------------------ the request
@@ -217,15 +218,7 @@ FAULTS: dict[str, Planted] = {
         body="1\n2\n",
     ),
     "one row (probed)": planted(
-        with_(
-            "import numpy as np",
-            "import numpy as np\nCOLUMNS = 3",
-            with_(
-                'np.genfromtxt(io.StringIO(request_body), delimiter=",", ndmin=2)',
-                'np.genfromtxt(io.StringIO(request_body), delimiter=",")',
-                JOBLIB,
-            ),
-        ),
+        with_(", ndmin=2)", ")", JOBLIB),
         ("HP401",),
         files=MODEL,
         body="1,2,3\n4,5,6\n",
@@ -245,7 +238,7 @@ FAULTS: dict[str, Planted] = {
     "an empty cell": served(JOBLIB, ("HP504",), body="1,,3\n"),
     "text cells": served(
         with_(
-            'np.genfromtxt(io.StringIO(request_body), delimiter=",", ndmin=2)',
+            'np.genfromtxt(io.StringIO(text), delimiter=",", ndmin=2)',
             'np.array([r.split(",") for r in request_body.split()], dtype=object)',
             JOBLIB,
         ),

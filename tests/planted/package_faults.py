@@ -89,8 +89,8 @@ FAULTS: dict[str, Planted] = {
         {**with_code(GOOD), "requirements.txt": "numpy"}, ("HP105",)
     ),
     "root folder": Planted({"model/code/inference.py": GOOD, "model/weights": "1"}, ("HP103",)),
-    "syntax error": Planted(with_code("def model_fn(model_dir:\n"), ("HP109",)),
-    "null byte": Planted(with_code(GOOD + "\0"), ("HP109",)),
+    "syntax error": Planted(with_code("def model_fn(model_dir:\n"), ("HP109", "HP201")),
+    "null byte": Planted(with_code(GOOD + "\0"), ("HP109", "HP201")),
     "one parameter too few": Planted(
         with_code(GOOD.replace("(data, model)", "(data)")), ("HP301",)
     ),
@@ -109,23 +109,29 @@ FAULTS: dict[str, Planted] = {
         with_code(GOOD.replace("(data, model)", "(data, model, threshold=0.5)")),
         ("HP304",),
     ),
-    "async": Planted(with_code(GOOD.replace("def predict_fn", "async def predict_fn")), ("HP303",)),
+    "async": Planted(
+        with_code(GOOD.replace("def predict_fn", "async def predict_fn")), ("HP303", "HP601")
+    ),
     "generator": Planted(
-        with_code(GOOD.replace("model): return data", "model): yield data")), ("HP303",)
+        with_code(GOOD.replace("model): return data", "model): yield data")), ("HP303", "HP601")
     ),
     "the other way round": Planted(
         with_code(GOOD.replace("predict_fn(data, model)", "predict_fn(model, data)")),
-        ("HP305",),
+        ("HP305", "HP622"),
     ),
-    "called load_fn": Planted(with_code(GOOD.replace("model_fn", "load_fn")), ("HP302",)),
+    "called load_fn": Planted(
+        with_code(GOOD.replace("model_fn", "load_fn")), ("HP302", "HP201", "HP205")
+    ),
     "called predict": Planted(with_code(GOOD.replace("predict_fn", "predict")), ("HP302",)),
-    "called preprocess": Planted(with_code(GOOD.replace("input_fn", "preprocess")), ("HP302",)),
+    "called preprocess": Planted(
+        with_code(GOOD.replace("input_fn", "preprocess")), ("HP302", "HP601")
+    ),
     "a typing mistake": Planted(with_code(GOOD.replace("output_fn", "ouput_fn")), ("HP302",)),
     "transform_fn and predict_fn": Planted(
         with_code(GOOD + "def transform_fn(model, body, content_type, accept): return body\n"),
-        ("HP306",),
+        ("HP306", "HP201"),
     ),
-    "no model_fn": Planted(with_code(GOOD.replace("model_fn", "get_it")), ("HP205",)),
+    "no model_fn": Planted(with_code(GOOD.replace("model_fn", "get_it")), ("HP205", "HP201")),
 }
 
 CORRECT: dict[str, Files] = {
