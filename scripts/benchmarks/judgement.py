@@ -29,7 +29,7 @@ def run(rounds: int) -> list[Spread]:
     planted = judging.judge_all(faults(), AT_ONCE)
     correct = judging.judge_all(HANDLERS, AT_ONCE)
     for one in (*planted, *correct):
-        if one.false or (one.planted and not one.found):
+        if one.wrong:
             print(one, file=sys.stderr)
     everyday = [one for one in planted if one.name.startswith("everyday")]
     given = sum(len(one.given) for one in (*planted, *correct))

@@ -18,17 +18,24 @@ from tests.planted.fault import Planted
 
 @dataclass(frozen=True)
 class Judged:
-    """The codes that something was given, and those that are right."""
+    """The codes that something was given, those that are right, and the errors of its run."""
 
     name: str
     planted: str | None
     given: frozenset[str]
     right: frozenset[str]
+    errors: tuple[str, ...] = ()
 
     @property
     def found(self) -> bool:
         """Whether the planted fault was found; there is none in a correct handler."""
         return self.planted in self.given
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the fault was missed, more was said than is right, or a correct one failed."""
+        failed = self.planted is None and bool(self.errors)
+        return bool(self.false) or failed or (self.planted is not None and not self.found)
 
     @property
     def false(self) -> frozenset[str]:
@@ -39,7 +46,9 @@ class Judged:
         """Say what is wrong with it, or what was given."""
         missed = [] if self.found or self.planted is None else [f"missed {self.planted}"]
         false = [f"false {code}" for code in sorted(self.false)]
-        return f"{self.name}: {', '.join(missed + false) or ' '.join(sorted(self.given)) or '-'}"
+        errors = [*self.errors] if self.planted is None else []
+        wrong = ", ".join(missed + false + errors)
+        return f"{self.name}: {wrong or ' '.join(sorted(self.given)) or '-'}"
 
 
 def judge_all(packages: Mapping[str, Planted], at_once: int = 2) -> list[Judged]:
@@ -61,13 +70,17 @@ def judge(name: str, fault: Planted, folder: Path, tester: RuntimeTester) -> Jud
         place.write_bytes(content.encode() if isinstance(content, str) else content)
     spec = spec_of(fault, folder)
     given = {finding.code for finding in linter.lint(spec)}
+    errors: list[str] = []
     with suppress(PackageError):  # lint says it by its code
-        given |= {seen.code for seen in tester.test_inference_handler(spec).diagnoses}
+        result = tester.test_inference_handler(spec)
+        given |= {seen.code for seen in result.diagnoses}
+        errors = result.errors
     return Judged(
         name=name,
         planted=fault.codes[0] if fault.codes else None,
         given=frozenset(given),
         right=frozenset(fault.codes),
+        errors=tuple(errors),
     )
 
 

@@ -117,7 +117,7 @@ FAULTS: dict[str, Planted] = {
     ),
     "the other way round": Planted(
         with_code(GOOD.replace("predict_fn(data, model)", "predict_fn(model, data)")),
-        ("HP305", "HP622"),
+        ("HP305", "HP623"),
     ),
     "called load_fn": Planted(
         with_code(GOOD.replace("model_fn", "load_fn")), ("HP302", "HP201", "HP205")
