@@ -7,11 +7,6 @@ from pathlib import Path
 
 from benchmarks.measure import Spread, spread
 
-sys.path.append(str(Path(__file__).parents[2]))  # the planted faults are the tests'
-from tests.planted import judging
-from tests.planted.collection import faults
-from tests.planted.correct import HANDLERS
-
 NAME = "judgement"
 WORDS = """\
 `scripts/bench judgement`. Each package of `tests/planted/` has one fault, and is linted and run.
@@ -26,6 +21,11 @@ AT_ONCE = 4
 def run(rounds: int) -> list[Spread]:
     """Judge everything once, however many rounds are asked for; name what is wrong."""
     del rounds
+    sys.path.append(str(Path(__file__).parents[2]))  # the planted faults are the tests'
+    from tests.planted import judging
+    from tests.planted.collection import faults
+    from tests.planted.correct import HANDLERS
+
     planted = judging.judge_all(faults(), AT_ONCE)
     correct = judging.judge_all(HANDLERS, AT_ONCE)
     for one in (*planted, *correct):
