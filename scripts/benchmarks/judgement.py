@@ -14,7 +14,9 @@ Recall is the share of faults whose code is given. Precision is the share of rig
 that are given to faulty and to correct handlers: of a faulty one the fault's and those of what
 follows from it, as its table says; of a correct one none. Correct ones are run with `strict` and
 `probe`. One round, for codes do not depend on time. The tables of the rules' own tests hold what
-the rules were written for; `everyday` was written after them, from what goes wrong."""
+the rules were written for; `everyday` was written after them, from what goes wrong: of its 57 that
+could be judged at first 53 were found (93 %), with one wrong code. What was missed is mended since,
+so that it is no longer a measure of what the rules have not seen."""
 AT_ONCE = 4
 
 
