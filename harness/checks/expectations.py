@@ -3,15 +3,16 @@
 import base64
 import csv
 import io
+import itertools
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from harness.checks import schemas
 from harness.checks.row_counts import row_count
-from harness.errors import SpecError
 from harness.media_types import essence
 from harness.results import FunctionTestResult, Outcome, ResponseSummary
 from harness.specs import FieldTolerance, InferenceTestSample
@@ -31,6 +32,9 @@ TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
 }
 UNPARSED = object()
+MAX_PROBLEMS = 5
+MAX_CHARS = 120
+MAX_SENTENCE = 400
 
 
 def as_expected_error(sample: InferenceTestSample, row: FunctionTestResult) -> FunctionTestResult:
@@ -64,22 +68,33 @@ def as_expected_error(sample: InferenceTestSample, row: FunctionTestResult) -> F
 
 def problems_with(sample: InferenceTestSample, response: ResponseSummary) -> list[str]:
     """List how a response differs from what the sample expects; empty when it does not."""
+    return [cut(problem) for problem in _problems_with(sample, response)]
+
+
+def cut(sentence: str) -> str:
+    """Leave out the middle of a sentence that a long or deep response has made long."""
+    half = MAX_SENTENCE // 2
+    return sentence if len(sentence) <= 2 * half else f"{sentence[:half]} ... {sentence[-half:]}"
+
+
+def _problems_with(sample: InferenceTestSample, response: ResponseSummary) -> list[str]:
     problems = _row_problems(sample, response) if sample.same_row_count else []
     wanted = (sample.expected_output_structure, sample.response_schema, sample.expected_body)
     if all(item is None for item in wanted):
         return problems
     parsed = parse(response)
     if parsed is UNPARSED:
-        return [*problems, f"the response does not parse as {response.content_type}"]
+        told = f"the response does not parse as {response.content_type}: {_shown(response.body)}"
+        return [*problems, told]
     if sample.expected_output_structure is not None:
-        problems += mismatches(sample.expected_output_structure, parsed, "response")
+        problems += _first(mismatches(sample.expected_output_structure, parsed, "response"))
     if sample.response_schema is not None:
-        problems += _schema_problems(sample.response_schema, parsed)
+        problems += schemas.problems(sample.response_schema, parsed, MAX_PROBLEMS)
     if sample.expected_body is not None:
         expected: Any = sample.expected_body
         if isinstance(expected, str) and isinstance(parsed, list):
             expected = _rows(expected)
-        problems += differences(expected, parsed, "response", Closeness.of(sample))
+        problems += _first(differences(expected, parsed, "response", Closeness.of(sample)))
     return problems
 
 
@@ -99,38 +114,33 @@ def parse(response: ResponseSummary) -> Any:
     return body
 
 
-def mismatches(expected: Any, actual: Any, place: str) -> list[str]:
+def mismatches(expected: Any, actual: Any, place: str) -> Iterator[str]:
     """Match a structure as a subset: keys must be there, [x] is every element, a name is a type."""
     if expected is None:
-        return []
+        return
     if isinstance(expected, dict):
         if not isinstance(actual, dict):
-            return [f"{place} is {_kind(actual)}, not an object"]
-        return [
-            problem
-            for key, inner in expected.items()
-            for problem in (
-                mismatches(inner, actual[key], f"{place}.{key}")
-                if key in actual
-                else [f"{place} lacks the key {key!r}"]
-            )
-        ]
-    if isinstance(expected, list):
+            yield f"{place} is {_kind(actual)}, not an object"
+            return
+        for key, inner in expected.items():
+            if key in actual:
+                yield from mismatches(inner, actual[key], f"{place}.{key}")
+            else:
+                yield f"{place} lacks the key {key!r}"
+    elif isinstance(expected, list):
         if not isinstance(actual, list):
-            return [f"{place} is {_kind(actual)}, not a list"]
-        if not expected:
-            return []
-        return [
-            problem
-            for number, element in enumerate(actual)
-            for problem in mismatches(expected[0], element, f"{place}[{number}]")
-        ]
-    if isinstance(expected, str) and expected in TYPES:
+            yield f"{place} is {_kind(actual)}, not a list"
+            return
+        for number, element in enumerate(actual if expected else ()):
+            yield from mismatches(expected[0], element, f"{place}[{number}]")
+    elif isinstance(expected, str) and expected in TYPES:
         fits = isinstance(actual, TYPES[expected])
         if isinstance(actual, bool) and bool not in TYPES[expected]:
             fits = False
-        return [] if fits else [f"{place} is {_kind(actual)}, not {expected}"]
-    return [] if expected == actual else [f"{place} is {actual!r}, not {expected!r}"]
+        if not fits:
+            yield f"{place} is {_kind(actual)}, not {expected}"
+    elif expected != actual:
+        yield f"{place} is {_shown(actual)}, not {_shown(expected)}"
 
 
 @dataclass(frozen=True)
@@ -149,9 +159,13 @@ class Closeness:
     def suits(self, expected: float, actual: float, field: str) -> bool:
         """Say whether a number is near enough."""
         allowed = self.fields.get(field, self.default)
-        return math.isclose(
-            expected, actual, rel_tol=allowed.relative, abs_tol=allowed.absolute
-        ) or (math.isnan(expected) and math.isnan(actual))
+        try:
+            near = math.isclose(
+                expected, actual, rel_tol=allowed.relative, abs_tol=allowed.absolute
+            )
+            return near or (math.isnan(expected) and math.isnan(actual))
+        except OverflowError:  # an integer beyond every float
+            return expected == actual
 
 
 EXACTLY = Closeness(FieldTolerance(), {})
@@ -159,33 +173,42 @@ EXACTLY = Closeness(FieldTolerance(), {})
 
 def differences(
     expected: Any, actual: Any, place: str, closeness: Closeness, field: str = ""
-) -> list[str]:
+) -> Iterator[str]:
     """Compare a body in full; numbers that are near enough, also in cells of CSV, are equal."""
     if isinstance(expected, dict) and isinstance(actual, dict):
         odd = sorted(set(expected) ^ set(actual))
         if odd:
-            return [f"{place} differs in the keys {odd}"]
-        return [
-            problem
-            for key, inner in expected.items()
-            for problem in differences(
-                inner, actual[key], f"{place}.{key}", closeness, f"{field}.{key}".lstrip(".")
-            )
-        ]
+            yield f"{place} differs in the keys {_shown(odd)}"
+            return
+        for key, inner in expected.items():
+            below = f"{field}.{key}".lstrip(".")
+            yield from differences(inner, actual[key], f"{place}.{key}", closeness, below)
+        return
     if isinstance(expected, list) and isinstance(actual, list):
         if len(expected) != len(actual):
-            return [f"{place} has {len(actual)} elements, not {len(expected)}"]
-        return [
-            problem
-            for number, (inner, element) in enumerate(zip(expected, actual, strict=True))
-            for problem in differences(inner, element, f"{place}[{number}]", closeness, field)
-        ]
+            yield f"{place} has {len(actual)} elements, not {len(expected)}"
+            return
+        for number, (inner, element) in enumerate(zip(expected, actual, strict=True)):
+            yield from differences(inner, element, f"{place}[{number}]", closeness, field)
+        return
     numbers = _numbers(expected, actual)
     if numbers is not None:
-        near = closeness.suits(*numbers, field)
-        return [] if near else [f"{place} is {actual!r}, not {expected!r}"]
-    same = type(expected) is type(actual) and expected == actual
-    return [] if same else [f"{place} is {actual!r}, not {expected!r}"]
+        same = closeness.suits(*numbers, field)
+    else:
+        same = type(expected) is type(actual) and expected == actual
+    if not same:
+        yield f"{place} is {_shown(actual)}, not {_shown(expected)}"
+
+
+def _first(problems: Iterator[str]) -> list[str]:
+    """Take the first few of what may be millions, in a response that may be of any depth."""
+    found: list[str] = []
+    try:
+        found += itertools.islice(problems, MAX_PROBLEMS)
+        more = next(problems, None)
+    except RecursionError:
+        return [*found, "response is too deep to be compared"]
+    return found if more is None else [*found, "and more"]
 
 
 def _numbers(expected: Any, actual: Any) -> tuple[float, float] | None:
@@ -195,7 +218,7 @@ def _numbers(expected: Any, actual: Any) -> tuple[float, float] | None:
     if isinstance(actual, Cell):
         try:
             return float(expected), float(actual)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
     return None
 
@@ -230,20 +253,13 @@ def _bytes(body: str | bytes) -> bytes:
     return body.encode() if isinstance(body, str) else body
 
 
-def _schema_problems(schema: dict[str, Any], parsed: Any) -> list[str]:
+def _shown(value: Any) -> str:
+    """Show a value of a response, which may be long or deep."""
     try:
-        import jsonschema
-    except ImportError:
-        raise SpecError(
-            "response_schema needs the jsonschema package; install handlerproof[schema]"
-        ) from None
-    try:
-        validator = jsonschema.validators.validator_for(schema)
-        validator.check_schema(schema)
-    except jsonschema.SchemaError as error:
-        raise SpecError(f"response_schema is no JSON Schema: {error.message}") from None
-    found = sorted(validator(schema).iter_errors(parsed), key=lambda error: error.json_path)
-    return [f"response{error.json_path[1:]}: {error.message}" for error in found]
+        text = repr(value)
+    except RecursionError:
+        return f"a deep {_kind(value)}"
+    return text if len(text) <= MAX_CHARS else f"{text[:MAX_CHARS]}..."
 
 
 def _is_number(value: Any) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from harness.artifacts import payloads
 from harness.artifacts.workspace import RunDirectory
+from harness.checks import schemas
 from harness.errors import SpecError
 from harness.results import not_asked
 from harness.specs import InferenceHandlerSpec, InferenceTestSample
@@ -19,7 +20,10 @@ class Samples:
 
 
 def collect(spec: InferenceHandlerSpec, run: RunDirectory) -> Samples:
-    """Gather the samples of a spec. Raises PayloadError, and SpecError for two of one name."""
+    """Gather the samples of a spec. Raises PayloadError, and SpecError for two of one name.
+
+    SpecError, too, for a schema that cannot be used.
+    """
     found, warnings = _from_payloads(spec, run)
     every = [*spec.test_data_samples, *found]
     _refuse_duplicates(every)
@@ -31,6 +35,7 @@ def collect(spec: InferenceHandlerSpec, run: RunDirectory) -> Samples:
             warnings.append(f"sample {sample.sample_name!r} is skipped: {reason}")
         else:
             chosen.append(sample)
+    schemas.check(chosen)
     return Samples(tuple(chosen), tuple(left_out), tuple(warnings))
 
 

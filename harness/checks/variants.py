@@ -23,6 +23,10 @@ EXPECTATIONS = (
     "expected_output_structure",
     "response_schema",
     "expected_body",
+    "same_row_count",
+    "deterministic",
+    "max_seconds",
+    "max_memory_mb",
 )
 Key = tuple[BodyVariant, ContentTypeVariant, AcceptVariant, str | None]
 
