@@ -8,13 +8,14 @@ from pathlib import Path
 from harness.artifacts.package import open_package
 from harness.artifacts.workspace import RunDirectory
 from harness.errors import PackageError
-from harness.lint import binaries, code, leftovers, pickles, sizes
+from harness.lint import binaries, code, leftovers, pickles, requirements, sizes
 from harness.lint.finding import Finding, Rule, Subject
 from harness.specs import InferenceHandlerSpec
 
 RULES: tuple[Rule, ...] = (
     code.layout,
     code.functions,
+    requirements.rule,
     pickles.rule,
     binaries.rule,
     leftovers.rule,

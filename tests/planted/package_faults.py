@@ -132,6 +132,21 @@ FAULTS: dict[str, Planted] = {
         ("HP306", "HP201"),
     ),
     "no model_fn": Planted(with_code(GOOD.replace("model_fn", "get_it")), ("HP205", "HP201")),
+    "an import that is not required": Planted(
+        {**with_code("import lightgbm\n" + GOOD), "code/requirements.txt": "numpy==1.26 # x\n"},
+        ("HP107", "HP201"),
+    ),
+    "an import of a helper": Planted(
+        {
+            **with_code("import helper\n" + GOOD),
+            "code/helper.py": "def read():\n    from PIL import Image\n",
+            "code/requirements.txt": "pandas\n",
+        },
+        ("HP107",),
+    ),
+    "a package of AWS": Planted(
+        with_code("from sagemaker_containers import beta\n" + GOOD), ("HP108", "HP201")
+    ),
 }
 
 CORRECT: dict[str, Files] = {
@@ -168,6 +183,20 @@ CORRECT: dict[str, Files] = {
         "def transform_fn(model, body, content_type, accept): return body\n"
     ),
     "own classes pickled": {**with_code(GOOD), "model.pkl": pickled("inference", "Model", 4)},
+    "imports that are required": {
+        **with_code(
+            "import json, numpy, yaml\nfrom PIL import Image\nfrom sklearn import svm\n"
+            "try:\n    import lightgbm\nexcept ImportError:\n    lightgbm = None\n" + GOOD
+        ),
+        "code/requirements.txt": "--extra-index-url https://wheels.example/simple\n"
+        "Scikit_Learn[tests]>=1.0\npyyaml ; python_version > '3'\n"
+        "pillow @ https://wheels.example/pillow.whl\n",
+    },
+    "requirements of another file": {
+        **with_code("import lightgbm\n" + GOOD),
+        "code/requirements.txt": "-r more.txt\n",
+    },
+    "requirements that nobody wrote down": with_code("import lightgbm\n" + GOOD),
     "requirements in code": {**with_code(GOOD), "code/requirements.txt": "numpy\n"},
     "a Linux library": {**with_code(GOOD), "code/a.so": elf(0x3E)},
     "a URL without a password": with_code(GOOD + 'DB = "postgres://db.example/x"\n'),

@@ -54,6 +54,15 @@ def test_counting_is_a_matter_of_the_stack(package: MakePackage) -> None:
     assert [finding.code for finding in lint(place, stack="toolkit")] == ["HP301"]
 
 
+def test_what_is_there_is_a_matter_of_the_stack(package: MakePackage) -> None:
+    place = package(with_code("import xgboost, sklearn\n" + GOOD))
+    assert lint(place) == []
+    assert lint(place, stack="xgboost") == []
+    (found,) = lint(place, stack="sklearn")
+    assert (found.code, found.place()) == ("HP107", "code/inference.py:1")
+    assert "xgboost is imported" in found.message
+
+
 @pytest.mark.parametrize("compress", [0, 3, ("gzip", 3)])
 def test_globals_of_a_real_model(tmp_path: Path, compress: Any) -> None:
     rows = numpy.random.default_rng(1).normal(size=(20, 3))
