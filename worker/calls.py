@@ -46,7 +46,10 @@ class Worker:
         self._handler_roots: list[str] = []
         self._max_response_bytes = 0
         self._modules: list[str] = []
+        self._loading: Any = None
+        self._beyond: list[str] | None = None
         self._streams: tuple[Any, ...] = (sys.stdout, sys.stderr)
+        usage.keep_open()
         stream: Any
         for stream in self._streams:
             # Line by line, so that a crash does not take the last words with it.
@@ -207,11 +210,16 @@ class Worker:
 
     def _new_modules(self) -> list[str] | None:
         """Name the modules that the model needed beyond the handler's import."""
-        return [name for name in usage.modules() if name not in self._modules] or None
+        loading = usage.loading()
+        if loading != self._loading:
+            known = set(self._modules)
+            self._beyond = [name for name in usage.modules() if name not in known] or None
+            self._loading = loading
+        return self._beyond
 
     def _context_of(self, request: dict[str, Any]) -> Any:
         """Give the context of a request: its later functions get that of its first."""
-        headers = tuple(request.get(name) for name in ("content_type", "accept", "body_bytes"))
+        headers = request.get("content_type"), request.get("accept"), request.get("body_bytes")
         first = request["function"] in ("model_fn", "input_fn", "transform_fn")
         if first or headers != self._headers:
             self._headers = headers
@@ -264,4 +272,8 @@ class Worker:
         return replies.on_the_wire(reply), reply.oversize_bytes
 
     def _flush(self) -> None:
-        flush({id(stream): stream for stream in (*self._streams, sys.stdout, sys.stderr)}.values())
+        streams = [*self._streams]
+        for stream in (getattr(sys, "stdout", None), getattr(sys, "stderr", None)):
+            if stream is not streams[0] and stream is not streams[1]:
+                streams.append(stream)
+        flush(streams)

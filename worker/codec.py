@@ -7,6 +7,8 @@ refuse a line, the json package decides.
 
 from __future__ import annotations
 
+from .protocol import parts
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -44,17 +46,13 @@ def decode(line: bytes) -> Any:
 
 
 def encode(value: object) -> bytes:
-    """Write a value of dicts, lists, str, int, float, bool and None as one line of ASCII."""
+    """Write messages, dicts, lists, str, int, float, bool and None as one line of ASCII."""
     if _encode is None:
-        text = _json().dumps(value, allow_nan=False, separators=(",", ":"))
+        text = _json().dumps(value, allow_nan=False, separators=(",", ":"), default=parts)
     else:
         text = "".join(_encode(value, 0))
     line: bytes = text.encode("ascii") + b"\n"
     return line
-
-
-def _refuse(value: object) -> None:
-    raise TypeError("cannot be sent: %s" % type(value).__name__)
 
 
 def _json() -> Any:
@@ -67,5 +65,5 @@ _scan: Any = None if _fast is None else _fast.make_scanner(_Settings)  # type: i
 _encode: Any = None
 if _fast is not None:
     _encode = _fast.make_encoder(
-        None, _refuse, _fast.encode_basestring_ascii, None, ":", ",", False, False, False
+        None, parts, _fast.encode_basestring_ascii, None, ":", ",", False, False, False
     )

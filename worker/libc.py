@@ -12,20 +12,25 @@ if TYPE_CHECKING:
 
 
 PR_SET_CHILD_SUBREAPER = 36
-_addresses: dict[str, int] = {}
+_known: dict[str, tuple[Any, int]] = {}  # what calls, and the address of what is called
 
 
 def call(name: str, *arguments: object) -> Any:
     """Call a function of the C library with int, bytes or None; None when it cannot be had."""
     try:
-        import _ctypes
-
-        if name not in _addresses:
-            program: Any = None  # the C library as this process has it
-            _addresses[name] = _ctypes.dlsym(_ctypes.dlopen(program, 2), name)
-        return _ctypes.call_function(_addresses[name], arguments)
+        known = _known.get(name) or _find(name)
+        return known[0](known[1], arguments)
     except Exception:
         return None
+
+
+def _find(name: str) -> tuple[Any, int]:
+    import _ctypes
+
+    program: Any = None  # the C library as this process has it
+    address = _ctypes.dlsym(_ctypes.dlopen(program, 2), name)
+    _known[name] = _ctypes.call_function, address
+    return _known[name]
 
 
 def become_subreaper() -> bool:

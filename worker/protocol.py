@@ -16,6 +16,8 @@ REPLIES_FD = 201
 STACKS_FD = 202
 BODIES_FD = 203
 RESPONSES_FD = 204
+MARK_FD = 205  # these two the worker opens itself, in /proc
+LIST_FD = 206
 
 # A worker whose channel was closed under it leaves with this code.
 EXIT_CHANNEL_LOST = 213
@@ -541,6 +543,13 @@ def plain(record: object) -> object:
     if isinstance(record, list):
         return [plain(item) for item in record]
     return record
+
+
+def parts(record: object) -> object:
+    """Give a message's own fields, as plain does; for an encoder, which asks for each within."""
+    if isinstance(record, Strict):
+        return {name: value for name, value in vars(record).items() if value is not None}
+    raise TypeError("cannot be sent: %s" % type(record).__name__)
 
 
 def field_names(kind: type) -> list[str]:

@@ -36,6 +36,7 @@ def dataclass(frozen: bool) -> Any:
 def _with_constructor(kind: type) -> type:
     """Give a class with annotations a constructor that takes its fields, by keyword only."""
     template = {name: kind.__dict__.get(name, _REQUIRED) for name in kind.__annotations__}
+    required = [name for name, value in template.items() if value is _REQUIRED]
     makers = {name: item.default_factory for name, item in template.items() if _is_made(item)}
 
     def __init__(self: Any, **given: Any) -> None:
@@ -48,10 +49,9 @@ def _with_constructor(kind: type) -> type:
         if len(own) != len(template):
             odd = sorted(set(given).difference(template))
             raise TypeError("%s has no field %r" % (kind.__name__, odd[0]))
-        if len(given) < len(template):
-            missing = [name for name, value in own.items() if value is _REQUIRED]
-            if missing:
-                raise TypeError("%s lacks the field %r" % (kind.__name__, missing[0]))
+        for name in required:
+            if name not in given:
+                raise TypeError("%s lacks the field %r" % (kind.__name__, name))
 
     kind.__init__ = __init__  # type: ignore[misc]
     return kind

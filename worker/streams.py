@@ -15,9 +15,18 @@ if TYPE_CHECKING:
 import os
 
 from . import codec, libc
-from .protocol import BODIES_FD, EXIT_CHANNEL_LOST, REPLIES_FD, REQUESTS_FD, RESPONSES_FD, plain
+from .protocol import (
+    BODIES_FD,
+    EXIT_CHANNEL_LOST,
+    LIST_FD,
+    MARK_FD,
+    REPLIES_FD,
+    REQUESTS_FD,
+    RESPONSES_FD,
+)
 
 READ_BYTES = 65_536  # what a pipe holds
+_OURS = (REQUESTS_FD, REPLIES_FD, BODIES_FD, RESPONSES_FD, MARK_FD, LIST_FD)
 
 
 class Channel:
@@ -58,7 +67,7 @@ class Channel:
     def send(self, record: object) -> None:
         """Write one reply, or leave: a worker that cannot answer is of no use."""
         self.check_owner()
-        rest = memoryview(codec.encode(plain(record)))
+        rest = memoryview(codec.encode(record))
         try:
             while rest:
                 rest = rest[os.write(REPLIES_FD, rest) :]
@@ -72,7 +81,7 @@ class Channel:
 
     def _disown(self) -> None:
         """Close the channel in a forked copy, so that it can neither answer nor hold it open."""
-        for descriptor in (REQUESTS_FD, REPLIES_FD, BODIES_FD, RESPONSES_FD):
+        for descriptor in _OURS:
             try:
                 os.close(descriptor)
             except OSError:

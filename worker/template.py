@@ -19,7 +19,7 @@ import time
 
 # A fresh worker has loaded these when its first request comes; a forked one finds them here.
 from . import calls, codec, image, libc, preload, processes, serve, supervisor  # noqa: F401
-from .protocol import Declined, Forked, Swept, Warmed, plain
+from .protocol import Declined, Forked, Swept, Warmed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class Template:
 
     def _send(self, record: object) -> None:
         try:
-            self._channel.sendall(codec.encode(plain(record)))
+            self._channel.sendall(codec.encode(record))
         except OSError:
             os._exit(0)
 

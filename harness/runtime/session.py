@@ -181,19 +181,16 @@ class Session:
     def _converse(
         self, line: bytes, name: str, kinds: Kinds, deadline: float
     ) -> tuple[wire.Reply | None, Ending | None]:
-        rest = self._write(memoryview(line))
+        rest = self._write(line)
         hung_up_at: float | None = None
         while True:
-            reply = self._reply(name, kinds)
-            if reply is not None:
-                ending = self._end("log", self._flood) if self._flooded else self._silent_kill()
-                return (None, ending) if ending is not None else (reply, None)
-            ending = self._ending_by_now(deadline, hung_up_at)
+            now = time.monotonic()
+            ending = self._ending_by_now(now, deadline, hung_up_at)
             if ending is not None:
                 return None, ending
             if hung_up_at is None and self._process.replies not in self._open:
-                hung_up_at = time.monotonic()
-            for descriptor, _ in self._poll.poll(self._wait_ms(deadline, hung_up_at)):
+                hung_up_at = now
+            for descriptor, _ in self._poll.poll(self._wait_ms(now, deadline, hung_up_at)):
                 if descriptor == self._stop:
                     self._poll.unregister(descriptor)
                     raise KeyboardInterrupt
@@ -204,16 +201,16 @@ class Session:
                     self._drain(descriptor)
                 else:
                     self._read(descriptor)
+            reply = self._reply(name, kinds)
+            ending = self._end("log", self._flood) if self._flooded else self._silent_kill()
+            if ending is not None or reply is not None:
+                return (reply, None) if ending is None else (None, ending)
 
-    def _ending_by_now(self, deadline: float, hung_up_at: float | None) -> Ending | None:
-        now = time.monotonic()
-        if self._flooded:
-            return self._end("log", self._flood)
+    def _ending_by_now(
+        self, now: float, deadline: float, hung_up_at: float | None
+    ) -> Ending | None:
         if self._ended is not None or self._process.report not in self._open:
             return self._end("death", "the worker ended without an answer")
-        killed = self._silent_kill()
-        if killed is not None:
-            return killed
         if now >= deadline:
             stack = self._dump_stacks()
             return replace(self._end("timeout", "no answer before the deadline"), stack=stack)
@@ -263,10 +260,10 @@ class Session:
             with contextlib.suppress(wire.Violation):
                 self._read(self._process.report)
 
-    def _wait_ms(self, deadline: float, hung_up_at: float | None) -> float:
+    def _wait_ms(self, now: float, deadline: float, hung_up_at: float | None) -> float:
         if hung_up_at is not None:
             deadline = min(deadline, hung_up_at + CLOSED_CHANNEL_GRACE_S)
-        wait = max(0.0, deadline - time.monotonic())
+        wait = max(0.0, deadline - now)
         if self._process.group is not None and self._process.group.limits_memory:
             wait = min(wait, OOM_LOOK_S)
         return wait * 1000 + 1
@@ -282,8 +279,9 @@ class Session:
             raise wire.Violation(f"a reply of the kind {reply.type!r}, where {kinds} are due")
         return self._process.bodies.complete(reply, self._max_response)
 
-    def _write(self, rest: memoryview) -> memoryview:
+    def _write(self, line: bytes | memoryview) -> memoryview:
         """Write what the pipe takes; wait for it to take more only while something is left."""
+        rest = memoryview(line)
         try:
             while rest:
                 rest = rest[os.write(self._process.requests, rest) :]
@@ -310,10 +308,10 @@ class Session:
         if not data:
             self._open.discard(descriptor)
             self._poll.unregister(descriptor)
-        elif descriptor == self._process.log:
-            self._log.add(data)
         elif descriptor == self._process.replies:
             self._lines.feed(data)
+        elif descriptor == self._process.log:
+            self._log.add(data)
         else:
             self._reports.feed(data)
             self._take_reports()

@@ -4,12 +4,11 @@ Bytes from a child are hostile: a line is at most so long, valid UTF-8 JSON, and
 messages of `worker.protocol`, or it is a Violation.
 """
 
-import json
 from typing import Annotated, Any, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from worker import protocol
+from worker import codec, protocol
 
 Reply = protocol.Ready | protocol.Loaded | protocol.Returned | protocol.Raised | protocol.Refused
 Report = protocol.Started | protocol.NotStarted | protocol.Sample | protocol.Ended
@@ -17,8 +16,6 @@ Report = protocol.Started | protocol.NotStarted | protocol.Sample | protocol.End
 TemplateReport = protocol.Warmed | protocol.Forked | protocol.Declined | protocol.Swept
 
 T = TypeVar("T")
-
-_encoder = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 # Without it, pydantic keeps the last 16,384 short strings that any worker ever sent.
 _config = ConfigDict(cache_strings="keys")
@@ -42,8 +39,11 @@ class LineTooLong(Violation):
 
 
 def encode(message: object) -> bytes:
-    """Write a message as one line. Raises ValueError for a NaN or an infinity in it."""
-    return _encoder.encode(protocol.plain(message)).encode("ascii") + b"\n"
+    """Write a message as one line. Raises ValueError for what JSON cannot carry."""
+    try:
+        return codec.encode(message)
+    except RecursionError:
+        raise ValueError("a value holds itself, or is nested too deeply") from None
 
 
 def decode_reply(line: bytes) -> Reply:

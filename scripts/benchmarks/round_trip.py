@@ -14,19 +14,23 @@ from contextlib import ExitStack, contextmanager
 
 from benchmarks.measure import Case, Ratio, ratios
 from benchmarks.workers import TIMEOUT_S, launcher, succeed
+from harness import Limits
 from harness.runtime import wire
 from harness.runtime.session import Session
 from worker import protocol
 
 NAME = "round-trip"
 WORDS = """\
-`scripts/bench round-trip`. A call has an argument of 1 KiB; its deadline, the strict
-validation of the reply, the capture of its log and the measuring of its peak memory, threads and
-descriptors are within its time. The floor is `json` on both sides of two pipes and nothing else,
-with both processes on the same cores as those of the call. A round has 100 of each, and takes their
-median."""
+`scripts/bench round-trip`. A call that does nothing, with an argument of 1 KiB; its deadline, its
+limits on memory, processes and output, the strict validation of the reply, the capture of its log
+and the measuring of its peak memory, threads and descriptors are within its time. The floor is a
+ping-pong of the same two lines between two Python processes by raw pipes: json.dumps and json.loads
+on both sides and nothing else, in a session of its own and on the same cores as the call. A round
+has 100 of each, and takes their median."""
 
 CALLS = 100  # of each kind in a round, whose figure is their median
+TARGET = 1.5
+LIMITS = Limits(memory_limit_mb=4096)
 CALL = protocol.Call(
     id="call",
     function="model_fn",
@@ -51,11 +55,11 @@ def round_trip_cases() -> Iterator[list[Case]]:
             pipe = stack.enter_context(BarePipe(CALL, reply))
             for pid in (session.ready.pid if session.ready else 0, pipe.pid):
                 put(pid, theirs)
-            base = f"the same JSON, bare pipe, {place}"
+            base = f"ping-pong of the same JSON, {place}"
             calls = functools.partial(on, ours, functools.partial(call, session))
             cases += [
                 Case(base, functools.partial(on, ours, pipe.exchange), base),
-                Case(f"call of 1 KiB, {place}", calls, base, 2.0),
+                Case(f"call of 1 KiB, {place}", calls, base, TARGET),
             ]
         yield cases
 
@@ -94,7 +98,7 @@ def on(cores: Cores, measure: Callable[[], float]) -> float:
 @contextmanager
 def loaded_worker() -> Iterator[Session]:
     """Give a worker with the handler loaded."""
-    with launcher("auto") as launch, launch.start() as session:
+    with launcher("auto", limits=LIMITS) as launch, launch.start() as session:
         succeed(launch.load(session, "load"))
         yield session
 
@@ -134,7 +138,9 @@ while True:
     def __init__(self, request: object, reply: object) -> None:
         self._request = json.loads(wire.encode(request))
         words = [sys.executable, "-I", "-S", "-c", self.CODE, wire.encode(reply).decode()]
-        self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
         self.pid = self._process.pid
         assert self._process.stdin is not None
         assert self._process.stdout is not None
