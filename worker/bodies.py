@@ -7,18 +7,30 @@ import os
 from .protocol import BODIES_FD, RESPONSES_FD
 
 INLINE_BYTES = 65_536
+# What is larger grows piece by piece: zeros are not written first, and glibc moves its pages.
+FIRST_BYTES = 33 * 2**20
+PIECE_BYTES = 2**20
 
 
 def read(at: int, size: int) -> bytearray:
     """Read a request's bytes. Raise OSError when they are not there any more."""
-    data = bytearray(size)
+    data = bytearray(min(size, FIRST_BYTES))
+    _fill(data, at)
+    while len(data) < size:
+        piece = os.pread(BODIES_FD, min(size - len(data), PIECE_BYTES), at + len(data))
+        if not piece:
+            raise OSError("the file of bodies was cut short")
+        data += piece
+    return data
+
+
+def _fill(data: bytearray, at: int) -> None:
     rest = memoryview(data)
     while rest:
-        count = os.preadv(BODIES_FD, [rest], at + size - len(rest))
+        count = os.preadv(BODIES_FD, [rest], at + len(data) - len(rest))
         if not count:
             raise OSError("the file of bodies was cut short")
         rest = rest[count:]
-    return data
 
 
 def store(body: bytes | bytearray) -> bool:

@@ -124,7 +124,8 @@ class Response(Strict):
     """What the serving container would send for a returned value, or for an exception.
 
     worker_died: its worker ends over this, and the next request finds a fresh one. With
-    stored_bytes, the body is in the file of responses, and body and body_encoding are null.
+    stored_bytes, the body is in the file of responses, and body and body_encoding are null; the
+    tester fills them in.
     """
 
     status: Count | None = None

@@ -24,7 +24,7 @@ class Reply:
         self,
         status: int | None,
         content_type: str | None = None,
-        body: bytes | None = None,
+        body: bytes | bytearray | None = None,
         *,
         reason: str | None = None,
         worker_died: bool = False,
@@ -53,7 +53,7 @@ def on_the_wire(reply: Reply) -> Response:
     )
 
 
-def as_text(body: bytes) -> tuple[str, str]:
+def as_text(body: bytes | bytearray) -> tuple[str, str]:
     """Give (body, encoding) for JSON: utf-8 text, and base64 for what is none or grows in JSON.
 
     Escaping makes up to six characters of one byte; base64 never more than the tester's cap allows.

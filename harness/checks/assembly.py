@@ -400,6 +400,8 @@ def _body_size(response: ResponseSummary) -> int | None:
         return None
     if response.body_encoding == "base64":
         return len(response.body.rstrip("=")) * 3 // 4
+    if response.body.isascii():
+        return len(response.body)
     return len(response.body.encode("utf-8"))
 
 

@@ -80,7 +80,8 @@ def response_of(reply: object) -> ResponseSummary | None:
         return None
     fields: dict[str, Any] = protocol.plain(response)  # type: ignore[assignment]
     del fields["worker_died"]
-    if fields.get("body_encoding") == "base64":
+    in_line = fields.pop("stored_bytes", None) is None
+    if in_line and fields.get("body_encoding") == "base64":
         # Text that JSON would have made much longer crosses as base64, too.
         with contextlib.suppress(ValueError):
             text = base64.b64decode(fields["body"], validate=True).decode("utf-8")

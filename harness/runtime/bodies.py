@@ -6,8 +6,10 @@ own answer only. The worker's half is `worker.bodies`.
 """
 
 import base64
+import codecs
 import fcntl
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,6 +18,8 @@ from harness.runtime import wire
 from harness.runtime.files import nameless
 
 INLINE_BYTES = 65_536  # below, base64 in the line is as fast
+PIECE_BYTES = 3 * 2**20
+FIRST_BYTES = 33 * 2**20  # from 32 MiB on, glibc's allocator moves pages and does not copy
 BEYOND = 300  # above every number that a child gives a meaning to
 
 
@@ -63,15 +67,13 @@ class Bodies:
             return reply
         if reply.response.body is not None or size > max_bytes:
             raise wire.Violation(f"a response of {size} bytes beside the line")
-        data = self._stored(size)
-        os.truncate(self.descriptors[1], 0)  # its memory counts as the worker's
         encoding: Literal["utf-8", "base64"] = "utf-8"
         try:
-            text = data.decode("utf-8")
+            text = self._text(size)
         except UnicodeDecodeError:
-            text, encoding = base64.b64encode(data).decode("ascii"), "base64"
-        response = replace(reply.response, body=text, body_encoding=encoding, stored_bytes=None)
-        return replace(reply, response=response)
+            text, encoding = self._base64(size), "base64"
+        os.truncate(self.descriptors[1], 0)  # its memory counts as the worker's
+        return replace(reply, response=replace(reply.response, body=text, body_encoding=encoding))
 
     def clear(self) -> None:
         """Write the next request's bodies over these, whose call was answered."""
@@ -82,16 +84,43 @@ class Bodies:
         while self.descriptors:
             os.close(self.descriptors.pop())
 
-    def _stored(self, size: int) -> bytes:
-        """Read the response. Raises Violation."""
+    def _text(self, size: int) -> str:
+        """Read the response as text. Raises Violation, or UnicodeDecodeError for what is none.
+
+        CPython grows a str in place that nothing else refers to, and the C library moves the pages
+        of one that begins large: beside the text there never is more than a piece of it.
+        """
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        text = ""
+        for piece in self._pieces(size):
+            text += decoder.decode(piece)
+        return text + decoder.decode(b"", final=True)
+
+    def _base64(self, size: int) -> str:
+        """Read the response as base64, in the same way. Raises Violation."""
+        text = ""
+        for piece in self._pieces(size):
+            text += base64.b64encode(piece).decode("ascii")
+        return text
+
+    def _pieces(self, size: int) -> Iterator[bytes]:
+        """Read the response, each piece but the last a multiple of three long. Raises Violation."""
+        at = 0
+        while at < size:
+            piece = self._read(min(PIECE_BYTES if at else FIRST_BYTES, size - at), at)
+            at += len(piece)
+            yield piece
+            del piece
+
+    def _read(self, size: int, at: int) -> bytes:
         parts: list[bytes] = []
-        left = size
-        while left:
-            part = os.pread(self.descriptors[1], left, size - left)
+        while size:
+            part = os.pread(self.descriptors[1], size, at)
             if not part:
                 raise wire.Violation("a response beside the line that was cut short")
             parts.append(part)
-            left -= len(part)
+            at += len(part)
+            size -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

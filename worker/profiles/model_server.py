@@ -123,9 +123,9 @@ def _check_frame(context: Context) -> None:
             raise Unsendable("the %s is not ASCII" % what)
 
 
-def _body(value: Any, encode: Callable[[Any], bytes | None]) -> bytes:
+def _body(value: Any, encode: Callable[[Any], bytes | None]) -> bytes | bytearray:
     if isinstance(value, (bytes, bytearray)):
-        return bytes(value)
+        return value if type(value) in (bytes, bytearray) else bytes(value)
     try:
         if isinstance(value, str):
             return value.encode("utf-8")
