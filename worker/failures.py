@@ -89,7 +89,8 @@ def is_a(value: object, name: str, package: str) -> bool:
 def for_a_client(error: BaseException) -> str:
     """Give the traceback that a stack sends: the whole chain, without our own frames.
 
-    The frames of the stack's own code between the server and the handler are not to be had here.
+    A lone surrogate in it stays, over which some servers' workers end. The frames of the stack's
+    own code between the server and the handler are not to be had here.
     """
     try:
         told = traceback.TracebackException(type(error), error, _traceback_of(error))
@@ -102,20 +103,23 @@ def for_a_client(error: BaseException) -> str:
                 kept.extend(frame for frame in one.stack if not _is_ours(frame.filename))
                 one.stack = kept
                 pending += filter(None, (one.__cause__, one.__context__))
-        return clean("".join(told.format()), MAX_TRACEBACK_CHARS)
+        return _cut("".join(told.format()), MAX_TRACEBACK_CHARS)
     except BaseException as refusal:
         return "<the traceback could not be written: %s>" % type(refusal).__name__
 
 
 def clean(text: str, limit: int) -> str:
     """Cut the middle out of a long text, and make it valid Unicode (no lone surrogates)."""
+    text = _cut(text, limit)
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _cut(text: str, limit: int) -> str:
     text = str.__str__(text)  # a plain str: a subclass may answer as it likes
-    if text.isascii() and len(text) <= limit:
+    if len(text) <= limit:
         return text
-    if len(text) > limit:
-        half = limit // 2
-        text = "%s\n... %d characters ...\n%s" % (text[:half], len(text) - 2 * half, text[-half:])
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    half = limit // 2
+    return "%s\n... %d characters ...\n%s" % (text[:half], len(text) - 2 * half, text[-half:])
 
 
 def _name(kind: type) -> str:

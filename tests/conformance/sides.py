@@ -97,9 +97,12 @@ def of_theirs(told: dict[str, Any], directory: Path) -> Seen:
     if "died" in told:
         return envelope(500, "Worker died.")
     if told["code"] != 200:
-        return envelope(told["code"], told["message"])
+        return envelope(told["code"], re.sub(ADDRESS, "0x", told["message"]))
     body = own_frames_only(base64.b64decode(told["body"]), directory)
     return Seen(told["status"], told["content_type"] or None, body)
+
+
+ADDRESS = r"\b0x[0-9a-f]{6,}"
 
 
 def envelope(code: int, message: str) -> Seen:
@@ -112,8 +115,8 @@ def envelope(code: int, message: str) -> Seen:
 
 
 def own_frames_only(body: bytes, directory: Path) -> bytes:
-    """Cut the frames of a traceback that are not the handler's, and addresses: these differ."""
-    body = re.sub(rb"\b0x[0-9a-f]{6,}", b"0x", body)  # addresses
+    """Cut the frames of a traceback that are not the handler's, and addresses."""
+    body = re.sub(ADDRESS.encode(), b"0x", body)
     frame = re.compile(rb'^  File "([^"]*)", line \d+, in .*\n(?:    .*\n)*', re.MULTILINE)
     own = str(directory).encode() + b"/"
     return frame.sub(lambda found: found[0] if found[1].startswith(own) else b"", body)

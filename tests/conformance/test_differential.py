@@ -95,5 +95,20 @@ def test_generated_handlers_are_answered_as_by_the_toolkit(toolkit: Both) -> Non
     assert answered > EXAMPLES // 20
 
 
+def test_a_surrogate_anywhere_in_the_traceback_ends_the_worker(toolkit: Both) -> None:
+    """Found by 10,000 examples: the message is plain, that of its cause cannot be encoded."""
+    source = """
+def model_fn(model_dir): return 1
+def input_fn(body, content_type):
+    try:
+        raise ValueError("\\ud800")
+    except ValueError as cause:
+        raise ValueError("plain") from cause
+"""
+    theirs, ours = toolkit(source, Request(b"1", "text/csv", "application/json", {}))
+    assert ours == theirs
+    assert b"Worker died." in ours.body
+
+
 def test_generated_handlers_are_answered_as_by_the_frameworks_toolkits(framework: Both) -> None:
     assert compare_generated(framework, EXAMPLES) > EXAMPLES // 20
