@@ -17,7 +17,7 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?=\s*(?:[\[<>=!~
 def rule(subject: Subject) -> Iterator[Finding]:
     """Find imports that nothing is known to provide; one that the handler can do without is none.
 
-    Silent where nothing is listed and no stack is named, so that the container may hold anything.
+    Silent where there is no such file: an image may bring more than its stack is known to need.
     """
     package = subject.package
     if package.handler_file is None:
@@ -41,15 +41,11 @@ def rule(subject: Subject) -> Iterator[Finding]:
 
 def _provided(subject: Subject) -> set[str] | None:
     """Name the distributions that will be there; None where that cannot be told."""
-    chosen = subject.spec.stack_chosen
-    base = set(base_sets.BASE_SETS[subject.spec.stack if chosen else "toolkit"])
     file = subject.package.code_dir / "requirements.txt"
-    if not file.is_file():
-        return base if chosen else None
-    if file.stat().st_size > _MAX_BYTES:
+    if not file.is_file() or file.stat().st_size > _MAX_BYTES:
         return None
     listed = _listed(file)
-    return None if listed is None else base | listed
+    return None if listed is None else listed | {*base_sets.BASE_SETS[subject.spec.stack]}
 
 
 def _listed(file: Path) -> set[str] | None:

@@ -139,6 +139,14 @@ def test_valid_samples_are_answered_and_error_samples_refused_where_expected(
                 row for row in result.end_to_end_results if row.sample_name == sample.sample_name
             )
             assert row.response.status != 200, sample.sample_name
+            refusing = [
+                stage.function_name
+                for stage in result.function_results()
+                if stage.sample_name == sample.sample_name
+                and "expected_error" in stage.validation_details
+            ]
+            assert len(refusing) == 1, sample.sample_name
+            assert refusing[0] in (sample.expected_stages or ()), sample.sample_name
 
 
 def test_same_seed_gives_the_same_samples(package: MakePackage) -> None:

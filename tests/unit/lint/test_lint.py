@@ -55,8 +55,8 @@ def test_counting_is_a_matter_of_the_stack(package: MakePackage) -> None:
 
 
 def test_what_is_there_is_a_matter_of_the_stack(package: MakePackage) -> None:
-    place = package(with_code("import xgboost, sklearn\n" + GOOD))
-    assert lint(place) == []
+    files = {**with_code("import xgboost, sklearn\n" + GOOD), "code/requirements.txt": "six\n"}
+    place = package(files)
     assert lint(place, stack="xgboost") == []
     (found,) = lint(place, stack="sklearn")
     assert (found.code, found.place()) == ("HP107", "code/inference.py:1")
