@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 from harness.environments.archives import tree_digest
 from harness.errors import HandlerEnvironmentError
 
+MAX_BYTES = 1 << 20
 _INCLUDE = re.compile(
     r"(?:-(?P<short>[rcf])\s*|--(?P<long>requirement|constraint|find-links)[ =]\s*)(?P<path>.+)"
 )
@@ -98,14 +100,25 @@ def _read_file(path: Path, reading: _Reading, *, listed: bool) -> None:
     if path in reading.seen:
         return
     reading.seen.add(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
-    except OSError as error:
-        raise HandlerEnvironmentError(
-            f"environment: the requirements {path} cannot be read: {error.strerror}"
-        ) from None
-    for line in _logical(text):
+    for line in _logical(_text(path)):
         _read_line(line, path.parent, reading, listed=listed)
+
+
+def _text(path: Path) -> str:
+    """Read a file that a package may have named: a device or a fifo is not opened."""
+    why = None
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            why = "it is no regular file"
+        else:
+            with path.open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+            if len(data) <= MAX_BYTES:
+                return data.decode("utf-8-sig", "surrogateescape")
+            why = f"it has more than {MAX_BYTES} bytes"
+    except OSError as error:
+        why = error.strerror
+    raise HandlerEnvironmentError(f"environment: the requirements {path} cannot be read: {why}")
 
 
 def _logical(text: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from harness import InferenceHandlerSpec
 from harness.artifacts.package import open_package
 from harness.artifacts.workspace import RunDirectory
-from harness.environments import base_sets, requirements
+from harness.environments import archives, base_sets, requirements
 from harness.errors import HandlerEnvironmentError
 from tests import wheels
 from tests.conftest import MakePackage
@@ -103,3 +104,31 @@ def test_handler_that_leaves_a_function_out_gets_what_the_default_imports(
     named = spec.model_copy(update={"stack": "sklearn"})
     with RunDirectory() as run:
         assert base_sets.of(named, open_package(named, run)) == base_sets.BASE_SETS["sklearn"]
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("-r /dev/zero", "it is no regular file"),
+        ("-r endless.txt", "it has more than 1048576 bytes"),
+        ("-c fifo", "it is no regular file"),
+        ("./crowded", "has more than 3 files"),
+    ],
+)
+def test_what_a_package_names_cannot_take_the_testers_time_or_memory(
+    line: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "MAX_FILES", 3)
+    written(tmp_path, "numpy\n" * 200_000, "endless.txt")
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "crowded").mkdir()
+    for number in range(4):
+        written(tmp_path / "crowded", "", f"{number}.py")
+    with pytest.raises(HandlerEnvironmentError, match=why):
+        requirements.of_file(written(tmp_path, line + "\n"))
+
+
+def test_a_local_project_with_a_fifo_has_a_digest(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    os.mkfifo(tmp_path / "project" / "fifo")
+    assert requirements.of_file(written(tmp_path, "./project\n")).digest
