@@ -21,8 +21,12 @@ usage.keep_open()
 
 
 def run(code: str, folder: Path) -> str:
-    """Run code in a process that has opened the files, in a folder of its own."""
-    words = [sys.executable, "-c", BEGIN + code, str(Path(usage.__file__).parents[1])]
+    """Run code in a process that has opened the files, in a folder of its own.
+
+    A shell forks it: the mark of a process starts at its parent's, and a test runner's is high.
+    """
+    root = str(Path(usage.__file__).parents[1])
+    words = ["sh", "-c", '"$@"; exit', "sh", sys.executable, "-c", BEGIN + code, root]
     done = subprocess.run(words, cwd=folder, check=True, capture_output=True, text=True)
     return done.stdout
 
