@@ -383,8 +383,10 @@ class Session:
         cause, detail = first_that_applies(ended, self._kernel, cause, detail)
         if cause == "death" and ended.signal == SIGKILL and self._system_killed():
             detail += "; meanwhile the system ended a process for want of memory, maybe this one"
-        if self._kernel is not None and self._kernel.peak_bytes:
-            peak, source = self._kernel.peak_bytes, "cgroup"
+        counted = (self._kernel and self._kernel.peak_bytes) or 0
+        # What a process had before it joined the group is counted by the watchdog alone.
+        if counted and not (ended.reason == "memory" and ended.memory_bytes > counted):
+            peak, source = counted, "cgroup"
         elif ended.reason == "memory" or ended.memory_bytes > ended.max_rss_bytes:
             peak, source = ended.memory_bytes, "pss"
         else:
