@@ -161,6 +161,9 @@ class WorkerProcess:
         and those that still have the worker's private directory in their environment. In a sandbox
         the kernel has ended them all with the supervisor.
         """
+        self._popen.kill()  # its report ends before it does, and its orphans are its own until then
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(LAST_WAIT_S)
         if self.group is not None:
             self.group.kill()
         swept = self._template.sweep() if self._template is not None else 0

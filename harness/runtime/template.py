@@ -123,17 +123,23 @@ class Forked:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._pidfd = os.pidfd_open(pid)
+        self._has_ended = False
 
     def send_signal(self, number: int) -> None:
         """Send it a signal. Raises OSError when it is gone."""
+        if self._has_ended:
+            raise ProcessLookupError
         signal.pidfd_send_signal(self._pidfd, number)
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end; its status is the template's to know. Raises TimeoutExpired."""
+        if self._has_ended:
+            return 0
         poll = select.poll()
         poll.register(self._pidfd, select.POLLIN)
         if not poll.poll(None if timeout is None else timeout * 1000):
             raise subprocess.TimeoutExpired("supervisor", timeout or 0.0)
+        self._has_ended = True
         os.close(self._pidfd)
         return 0
 

@@ -387,7 +387,7 @@ def running() -> set[int]:
     return {child.pid for child in found if child.status() != psutil.STATUS_ZOMBIE}
 
 
-KILLS = """
+DAEMON = """
 import os, time
 
 def model_fn(model_dir):
@@ -398,6 +398,8 @@ def model_fn(model_dir):
                 time.sleep(1)
         os._exit(0)
     os.wait()
+"""
+KILLS = DAEMON + """
     os.kill(os.getppid(), 9)
     time.sleep(60)
 """
@@ -415,3 +417,15 @@ def test_orphans_of_a_killed_supervisor_are_swept_by_the_template(package: MakeP
         assert any("2 processes were ended" in text for text in result.warnings), result.warnings
         assert wait_until(lambda: len(running()) == 5), "and the workers of others live"
         assert other.input_fn("1", "text/csv").success
+
+
+def test_orphans_are_swept_though_the_supervisor_has_not_ended_yet(package: MakePackage) -> None:
+    """Its report ends some time before it does, and only then the template has its orphans."""
+    files = {"code/inference.py": FUNCTIONS + DAEMON}
+    spec = spec_for(package(files), start="warm", isolation="process")
+    with RuntimeTester() as tester, tester.open_handler(spec) as handler:
+        assert handler.model_fn().success
+        session = handler._session
+        assert session is not None
+        assert session._process.sweep(session._worker_pid) == 2
+        assert wait_until(lambda: len(running()) == 3), "template, one ahead"
