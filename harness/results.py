@@ -264,6 +264,16 @@ class MemoryWatch(_Record):
     )
 
 
+class MemoryCurve(_Record):
+    """The memory of a worker's process tree over time, from its start to its end."""
+
+    step_s: Seconds = Field(description="Seconds that each value stands for")
+    resident_bytes: list[Count] = Field(
+        description="Most resident bytes in each step, as sampled; pages that processes share "
+        "count for each"
+    )
+
+
 class IsolationSummary(_Record):
     """The isolation that was really in force."""
 
@@ -474,6 +484,10 @@ class InferenceTestResult(_Saved):
     )
     environment: EnvironmentSummary | None = Field(
         default=None, description="The interpreter; None: no worker was started"
+    )
+    memory_curve: MemoryCurve | None = Field(
+        default=None,
+        description="Memory over time, of the worker that took most; None: none was sampled",
     )
 
     def function_results(self) -> Iterator[FunctionTestResult]:

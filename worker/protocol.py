@@ -34,6 +34,7 @@ MAX_KINDS = 20
 MAX_DIMENSIONS = 32
 MAX_PARAMETERS = 100
 MAX_ATTEMPTS = 100
+MAX_CURVE = 60
 LINE_OVERHEAD_BYTES = 1_048_576
 
 FUNCTIONS = ("model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn")
@@ -51,6 +52,7 @@ if TYPE_CHECKING or __name__ == "worker.protocol":
 
     Count = Annotated[int, Field(ge=0, lt=2**63)]
     Seconds = Annotated[float, Field(ge=0, lt=1e9, allow_inf_nan=False)]
+    Curve = Annotated[list[Count], Field(max_length=MAX_CURVE)]
 else:
     from .records import dataclass, field, fields
 
@@ -432,8 +434,9 @@ class Ended(Strict):
     is gone; "deadline" the tester let its own deadline pass; "memory" and "processes" a limit.
     Exactly one of exit_code and signal is set. max_rss_bytes is the worker's own high-water mark
     (wait4), memory_bytes the tree's as sampled (in a kill for memory: what was confirmed at the
-    decision). swept counts the processes that had to be killed beside the worker, left those that
-    could not be.
+    decision). curve is the resident memory of the tree over time, in bytes: the most in each
+    curve_step_s, from the worker's start on. swept counts the processes that had to be killed
+    beside the worker, left those that could not be.
     """
 
     reason: Literal["exit", "killed", "orphaned", "deadline", "memory", "processes"]
@@ -444,6 +447,8 @@ class Ended(Strict):
     processes: Count = 0
     swept: Count = 0
     left: Count = 0
+    curve: Curve = field(default_factory=list)
+    curve_step_s: Seconds = 0.0
     type: Literal["ended"] = "ended"
 
 

@@ -14,7 +14,7 @@ import time
 from struct import unpack
 
 from . import codec, libc, processes
-from .protocol import BODIES_FD, RESPONSES_FD, Ended, NotStarted, Sample, Started
+from .protocol import BODIES_FD, MAX_CURVE, RESPONSES_FD, Ended, NotStarted, Sample, Started
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,6 +77,9 @@ class Supervisor:
         self._confirmed_rss = 0
         self._owned = 0  # at the last confirmation, and what was anonymous of each process
         self._anonymous: dict[int, int] = {}
+        self._began = 0.0
+        self._curve: list[int] = []
+        self._curve_step = INTERVAL_S
 
     def run(self) -> None:
         """Carry out the order on the control descriptor and report until the tree is gone."""
@@ -91,6 +94,7 @@ class Supervisor:
             os.set_inheritable(descriptor, False)
         try:
             limit(order)
+            self._began = time.monotonic()
             self._worker = self._start(order, groups)
         except OSError as error:
             self._send(NotStarted(errno=error.errno or 0))
@@ -171,6 +175,7 @@ class Supervisor:
             return "processes", INTERVAL_S
         sizes = {pid: processes.memory(pid) for pid in tree}
         resident = sum(size for size, _ in sizes.values())
+        self._draw(resident)
         anonymous = {pid: size for pid, (_, size) in sizes.items()}
         limit = self._max_memory
         if limit is not None and self._has_passed(limit, anonymous):
@@ -184,6 +189,18 @@ class Supervisor:
             if len(tree) > 1:
                 self._send(Sample(memory_bytes=owned, processes=len(tree)))
         return None, NEAR_INTERVAL_S if near else INTERVAL_S
+
+    def _draw(self, resident: int) -> None:
+        """Add to the curve; when it has all its points, each stands for twice the time."""
+        at = int((time.monotonic() - self._began) / self._curve_step)
+        while at >= MAX_CURVE:
+            curve = self._curve
+            self._curve = [max(curve[start : start + 2]) for start in range(0, len(curve), 2)]
+            self._curve_step *= 2
+            at //= 2
+        missed = at - len(self._curve)
+        self._curve += (self._curve[-1:] or [resident]) * missed + [0] * (missed >= 0)
+        self._curve[at] = max(self._curve[at], resident)
 
     def _has_passed(self, limit: int, anonymous: dict[int, int]) -> bool:
         """Say whether what the same processes took since the last confirmation passes the limit.
@@ -294,6 +311,8 @@ class Supervisor:
             processes=self._processes,
             swept=self._killed,
             left=left,
+            curve=self._curve,
+            curve_step_s=self._curve_step,
         )
 
     def _send(self, record: object) -> None:

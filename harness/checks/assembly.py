@@ -77,6 +77,7 @@ def assemble(
         warnings=[*live.warnings, *samples.warnings],
         isolation=live.isolation,
         environment=live.environment,
+        memory_curve=live.memory_curve,
         stack=spec.stack,
         consequences=rows.consequences(),
     )

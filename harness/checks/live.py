@@ -28,6 +28,7 @@ from harness.results import (
     EnvironmentSummary,
     FunctionTestResult,
     IsolationSummary,
+    MemoryCurve,
     NetworkAttempt,
     ResponseSummary,
 )
@@ -75,6 +76,7 @@ class LiveHandler:
         self._latest: dict[str, str] = {}
         self._last_id: str | None = None
         self._load_attempts: list[NetworkAttempt] = []
+        self.memory_curve: MemoryCurve | None = None
         self._observations = Observations(self._limits)
         self._redaction = Redaction(spec.environ_vars)
         self._model_before = changes.listing(package.model_dir)
@@ -335,7 +337,7 @@ class LiveHandler:
             self._amend(ending)
         elif ending.exit_code != 0:
             self.warnings.append(f"at the worker's exit: {ending.detail}{verdict.how(ending)}")
-        self._warn_of_leftovers(session, ending)
+        self._note_end(session, ending)
 
     def observe(self) -> None:
         """Add the warnings that only the whole run shows; call it after `close`."""
@@ -424,9 +426,11 @@ class LiveHandler:
         self._latest.clear()
         if session is not None:
             ending = ending or session.close()
-            self._warn_of_leftovers(session, ending)
+            self._note_end(session, ending)
 
-    def _warn_of_leftovers(self, session: Session, ending: Ending) -> None:
+    def _note_end(self, session: Session, ending: Ending) -> None:
+        """Keep the curve of a worker that took more than those before; warn of what it left."""
+        self.memory_curve = max(self.memory_curve, ending.curve, key=_most)
         if ending.cause == "supervisor":
             self.warnings.append(f"{ending.detail}; {ending.swept} processes were ended after it")
         elif ending.swept and ending.cause in ("closed", "death"):
@@ -486,3 +490,7 @@ def opened(
             on_note("\n".join(f"warning: {text}" for text in handler.warnings))
         own.callback(handler.close)
         yield handler
+
+
+def _most(curve: MemoryCurve | None) -> int:
+    return max(curve.resident_bytes) if curve is not None else 0

@@ -24,6 +24,7 @@ from harness.results import (
     EndToEndTestResult,
     FunctionTestResult,
     InferenceTestResult,
+    MemoryCurve,
     Outcome,
 )
 
@@ -41,6 +42,7 @@ LINE_CHARS = 500
 ROW_CHARS = 90
 LABEL_CHARS = 40
 WIDTH = 600
+SPARK_WIDTH = 200
 
 
 def need_jinja() -> None:
@@ -164,7 +166,7 @@ def _page(entry: BatchEntry, *, full: bool) -> dict[str, Any]:
     return page | {
         "functions": list(_functions(result)),
         "waterfall": _waterfall(_calls(result)),
-        "sparkline": _sparkline(_calls(result)),
+        "sparkline": _sparkline(result.memory_curve),
         "heat": _heat(result.end_to_end_results),
         "findings": [
             {"holds": item.holds, "message": harmless(item.message)} for item in entry.findings
@@ -219,13 +221,14 @@ def _waterfall(calls: Sequence[FunctionTestResult]) -> list[dict[str, str]]:
     return bars
 
 
-def _sparkline(calls: Sequence[FunctionTestResult]) -> dict[str, str] | None:
-    peaks = [row.peak_memory_bytes for row in calls if row.peak_memory_bytes is not None]
-    if len(peaks) < 2:
+def _sparkline(curve: MemoryCurve | None) -> dict[str, str] | None:
+    if curve is None or len(curve.resident_bytes) < 2:
         return None
-    top, step = max(peaks) or 1, 200 / (len(peaks) - 1)
-    points = [f"{n * step:.4g},{38 - peak / top * 36:.3g}" for n, peak in enumerate(peaks)]
-    return {"points": " ".join(points), "label": f"{size(min(peaks))} to {size(top)}"}
+    values = curve.resident_bytes
+    top, step = max(values) or 1, SPARK_WIDTH / (len(values) - 1)
+    points = [f"{n * step:.4g},{38 - value / top * 36:.3g}" for n, value in enumerate(values)]
+    lasted = duration(len(values) * curve.step_s)
+    return {"points": " ".join(points), "label": f"up to {size(top)} in {lasted}"}
 
 
 def _heat(rows: Sequence[EndToEndTestResult]) -> dict[str, Any] | None:

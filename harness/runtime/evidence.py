@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import worker.protocol as protocol
-from harness.results import LogExcerpt
+from harness.results import LogExcerpt, MemoryCurve
 from harness.runtime import wire
 from harness.runtime.cgroups import Usage
 
@@ -34,6 +34,7 @@ class Ending:
     peak_memory_source: str | None = None
     swept: int = 0
     left: int = 0
+    curve: MemoryCurve | None = None
     stack: str | None = None
 
 

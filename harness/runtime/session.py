@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 
 import worker.protocol as protocol
+from harness.results import MemoryCurve
 from harness.runtime import stop, system, wire
 from harness.runtime.bodies import Raw
 from harness.runtime.cgroups import Usage
@@ -400,6 +401,7 @@ class Session:
             peak_memory_source=source,
             swept=ended.swept,
             left=ended.left,
+            curve=_curve(ended),
         )
 
     def _answer(
@@ -417,3 +419,9 @@ class Session:
         if log is not None and not self._keep_log:
             self._log = LogCapture()
         return Answer(name, reply, ending, elapsed_s, peak, source, log)
+
+
+def _curve(ended: protocol.Ended) -> MemoryCurve | None:
+    if not ended.curve:
+        return None
+    return MemoryCurve(step_s=ended.curve_step_s, resident_bytes=ended.curve)

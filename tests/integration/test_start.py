@@ -399,10 +399,13 @@ def model_fn(model_dir):
         os._exit(0)
     os.wait()
 """
-KILLS = DAEMON + """
+KILLS = (
+    DAEMON
+    + """
     os.kill(os.getppid(), 9)
     time.sleep(60)
 """
+)
 
 
 def test_orphans_of_a_killed_supervisor_are_swept_by_the_template(package: MakePackage) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness import EndToEndTestResult, FunctionTestResult, InferenceTestResult, Outcome
 from harness.batch_results import BatchEntry, BatchResult
-from harness.results import FailureSummary, LogExcerpt, ResponseSummary
+from harness.results import FailureSummary, LogExcerpt, MemoryCurve, ResponseSummary
 
 
 def row(function: str = "predict_fn", outcome: str = "passed", **fields: Any) -> FunctionTestResult:
@@ -69,6 +69,7 @@ def result(
         "end_to_end_results": [
             end(outcome=outcome, error_message=None if good else text, failed_function=None)
         ],
+        "memory_curve": MemoryCurve(step_s=0.02, resident_bytes=[8 << 20, 11 << 20, 9 << 20]),
         "compatibility_results": [],
         "errors": [] if good else [f"predict_fn[rows]: {text}"],
     }

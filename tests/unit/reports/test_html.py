@@ -82,7 +82,7 @@ def test_facts_are_there_without_javascript() -> None:
         "application/json",
         "text/csv",
         "last words",
-        "10 MiB to 11 MiB",
+        "up to 11 MiB in 60 ms",
     ):
         assert fact in words, fact
 
