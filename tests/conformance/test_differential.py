@@ -110,5 +110,15 @@ def input_fn(body, content_type):
     assert b"Worker died." in ours.body
 
 
+def test_a_surrogate_in_the_message_ends_the_worker(framework: Both) -> None:
+    source = """
+def model_fn(model_dir): return 1
+def input_fn(body, content_type): raise ValueError("\\ud800")
+"""
+    theirs, ours = framework(source, Request(b"1", "text/csv", "application/json", {}))
+    assert ours == theirs
+    assert b"Worker died." in ours.body
+
+
 def test_generated_handlers_are_answered_as_by_the_frameworks_toolkits(framework: Both) -> None:
     assert compare_generated(framework, EXAMPLES) > EXAMPLES // 20

@@ -120,9 +120,14 @@ class Profile(base.Profile):
         if not failures.is_ordinary(error):
             return model_server.died("%s ends it" % type(error).__name__)
         try:
-            return model_server.error(400, str(error))
-        except Exception:  # str() failed: the server's own handler is next
+            message = str(error)
+        except Exception:  # the server's own handler is next
             return model_server.error(503, "Prediction failed")
+        try:
+            message.encode("utf-8")
+        except UnicodeError as refusal:
+            return model_server.died("the exception's message cannot be encoded: %s" % refusal)
+        return model_server.error(400, message)
 
     def load_refusal(self, error: BaseException, traceback: str, context: Any) -> Reply:
         """Answer as for any exception: every request loads the model again."""
