@@ -151,8 +151,7 @@ class Worker:
 
     def _enclose(self, request: dict[str, Any]) -> int | None:
         """Put up what holds this process in; give the ABI of Landlock. Raise Unenclosed."""
-        if request.get("stack_file"):
-            stacks.write_on_signal(request["stack_file"])
+        stacks.write_on_signal()
         fence, version = request.get("fence"), None
         if fence is not None:
             try:

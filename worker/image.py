@@ -12,7 +12,7 @@ import os
 import sys
 
 from . import pools
-from .protocol import BODIES_FD, RESPONSES_FD
+from .protocol import FILES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def begin(
     it has no descriptor beside 0, 1, 2 and those of the bodies.
     """
     os.setsid()
-    kept = (0, 1, 2, BODIES_FD, RESPONSES_FD)
+    kept = (0, 1, 2, *FILES)
     for number, descriptor in zip(kept, streams):
         os.dup2(descriptor, number)
     for descriptor in groups:

@@ -18,6 +18,7 @@ BODIES_FD = 203
 RESPONSES_FD = 204
 MARK_FD = 205  # these two the worker opens itself, in /proc
 LIST_FD = 206
+FILES = (BODIES_FD, RESPONSES_FD, STACKS_FD)  # what a child is started with, in this order
 
 # A worker whose channel was closed under it leaves with this code.
 EXIT_CHANNEL_LOST = 213
@@ -231,7 +232,6 @@ class Load(Strict):
     cloudpickle_dir: str | None = None
     fence: Fence | None = None
     seccomp: str | None = None
-    stack_file: str | None = None
     count_unrouted: bool = False
     max_response_bytes: Count = 134_217_728
     type: Literal["load"] = "load"
@@ -264,7 +264,6 @@ class LoadScript(Strict):
     python_path: str | None = None
     fence: Fence | None = None
     seccomp: str | None = None
-    stack_file: str | None = None
     count_unrouted: bool = False
     type: Literal["load_script"] = "load_script"
 
@@ -379,7 +378,7 @@ class Start(Strict):
     max_processes: Count | None = None
     max_file_bytes: Count | None = None
     cgroup_fds: list[Count] = field(default_factory=list)
-    body_fds: list[Count] = field(default_factory=list)
+    file_fds: list[Count] = field(default_factory=list)
     type: Literal["start"] = "start"
 
 

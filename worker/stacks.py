@@ -9,13 +9,14 @@ import os
 from .protocol import STACKS_FD
 
 
-def write_on_signal(path: str) -> None:
-    """Have SIGUSR1 write the stacks of all threads to a file.
+def write_on_signal() -> None:
+    """Have SIGUSR1 write the stacks of all threads to the file that the tester gave for them.
 
     The dump is made in the signal handler itself, in C, so that it needs no interpreter lock and
     shows a call that never returns from native code too.
     """
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-    os.dup2(file, STACKS_FD, inheritable=False)
-    os.close(file)
+    try:
+        os.fstat(STACKS_FD)
+    except OSError:  # a tester that gave none
+        return
     faulthandler.register(signal.SIGUSR1, file=STACKS_FD, all_threads=True)

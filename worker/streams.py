@@ -18,6 +18,7 @@ from . import codec, libc
 from .protocol import (
     BODIES_FD,
     EXIT_CHANNEL_LOST,
+    FILES,
     LIST_FD,
     MARK_FD,
     REPLIES_FD,
@@ -40,7 +41,7 @@ class Channel:
         os.dup2(2, 1)
         if nothing > 2:
             os.close(nothing)
-        for descriptor in (BODIES_FD, RESPONSES_FD):
+        for descriptor in FILES:
             try:
                 os.set_inheritable(descriptor, False)
             except OSError:  # a tester that gave none

@@ -14,7 +14,7 @@ import time
 from struct import unpack
 
 from . import codec, libc, processes
-from .protocol import BODIES_FD, MAX_CURVE, RESPONSES_FD, Ended, NotStarted, Sample, Started
+from .protocol import FILES, MAX_CURVE, Ended, NotStarted, Sample, Started
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -338,10 +338,10 @@ def _spawn(order: dict[str, Any], groups: list[int]) -> int:
 
     It is put into its control groups before it has run any code of the handler.
     """
-    bodies = order.get("body_fds", [])
-    for descriptor in bodies:
+    files = order.get("file_fds", [])
+    for descriptor in files:
         os.set_inheritable(descriptor, False)
-    places = zip(bodies, (BODIES_FD, RESPONSES_FD))
+    places = zip(files, FILES)
     pid = os.posix_spawn(
         order["argv"][0],
         order["argv"],
@@ -353,7 +353,7 @@ def _spawn(order: dict[str, Any], groups: list[int]) -> int:
     )
     for descriptor in groups:
         os.write(descriptor, b"%d" % pid)
-    for descriptor in bodies:
+    for descriptor in files:
         os.close(descriptor)
     return pid
 

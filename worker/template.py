@@ -100,7 +100,7 @@ class Template:
         )
 
     def _hand(self, descriptors: list[int]) -> Any:
-        """Hand a supervisor the descriptors for its worker (5), for itself (3), and of groups."""
+        """Hand a supervisor the descriptors for its worker (6), for itself (3), and of groups."""
         while self._fork_ahead():
             assert self._waiting is not None
             (pid, link), self._waiting = self._waiting, None
@@ -134,7 +134,7 @@ class Template:
         try:
             worker, to_worker = self._worker_ahead(link)
             _, descriptors = self._receive(link)
-            streams, (control, report, deadline) = descriptors[:5], descriptors[5:8]
+            streams, (control, report, deadline) = descriptors[:6], descriptors[6:9]
 
             def start(order: dict[str, Any], groups: list[int]) -> int:
                 _give(to_worker, codec.encode(order), [*streams, *groups])
@@ -145,7 +145,7 @@ class Template:
                 return worker
 
             supervisor.Supervisor(
-                control, report, deadline, tester=self._tester, groups=descriptors[8:], start=start
+                control, report, deadline, tester=self._tester, groups=descriptors[9:], start=start
             ).run()
         except Exception:
             os._exit(1)
@@ -160,7 +160,7 @@ class Template:
             to_worker.close()
             order, descriptors = self._receive(own_end)
             supervisor.limit(order)
-            image.begin(order, descriptors[:5], descriptors[5:], zip(IGNORED, self._handlers))
+            image.begin(order, descriptors[:6], descriptors[6:], zip(IGNORED, self._handlers))
             raise _IsWorker
         own_end.close()
         return pid, to_worker

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from harness.artifacts import syntax
 
 HANDLER_FUNCTIONS = frozenset({"model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn"})
 
@@ -90,9 +91,7 @@ class _Definitions:
 
 def _definitions(source: bytes) -> _Definitions:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # invalid escapes are the handler's own affair
-            body = ast.parse(source).body
+        body = syntax.parsed(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return _guess(source)  # broken, or in the grammar of a newer Python
     defined = _Definitions()

@@ -1,9 +1,9 @@
 """Single files: a handler's, and what a script left behind."""
 
-import ast
 from pathlib import Path
 
 from harness import media_types
+from harness.artifacts import syntax
 from harness.errors import PackageError
 
 FORMATS = {
@@ -26,7 +26,7 @@ def handler_file(path: Path) -> Path:
             f"{path}: cannot be read ({error.strerror}); give a handler's file"
         ) from None
     try:
-        ast.parse(source)
+        syntax.parsed(source)
     except (SyntaxError, ValueError) as error:
         raise PackageError(f"{path}: is not Python ({error}); give a handler's file") from None
     return path.absolute()

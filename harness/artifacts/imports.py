@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.artifacts import syntax
 from harness.artifacts.entry_point import find_module
 
 MAX_FILES = 50
@@ -66,7 +67,7 @@ def _source(file: Path) -> bytes:
 
 def _imported(source: bytes) -> Iterator[str]:
     try:
-        tree = ast.parse(source)
+        tree = syntax.parsed(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     for node in _run_at_import(tree):

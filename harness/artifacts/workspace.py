@@ -103,9 +103,9 @@ class RunDirectory:
 def remove(path: Path, *, identity: tuple[int, int] | None = None) -> None:
     """Remove a directory tree: any depth, any modes, any names; symlinks are not followed.
 
-    Each sub-directory is moved up to the top before it is emptied, so that neither the depth of
-    the tree nor the length of its paths matters and three descriptors are enough. A mount point
-    refuses to be moved (EBUSY), so nothing mounted into the tree is emptied.
+    Each sub-directory that is not empty is moved up to the top before it is emptied, so that
+    neither the depth of the tree nor the length of its paths matters and three descriptors are
+    enough. A mount point refuses to be moved (EBUSY), so nothing mounted into the tree is emptied.
 
     With `identity`, (st_dev, st_ino), only that very directory is removed. A directory that is
     not there any more is no fault.
@@ -184,7 +184,7 @@ class _Emptying:
                 for entry in entries:
                     if entry.name in resisting or self._is_pending(directory, entry.name):
                         continue
-                    step = self._move_up if entry.is_dir(follow_symlinks=False) else self._unlink
+                    step = self._drop if entry.is_dir(follow_symlinks=False) else self._unlink
                     path = f"{shown}/{entry.name}".lstrip("/")[-_SHOWN_PATH_LENGTH:]
                     if self._attempt(step, directory, entry.name, path):
                         progress = True
@@ -193,6 +193,13 @@ class _Emptying:
 
     def _is_pending(self, directory: int, name: str) -> bool:
         return directory == self._top and name.startswith(self._prefix)
+
+    def _drop(self, directory: int, name: str, shown: str) -> None:
+        """Remove a directory that is empty; else move it up."""
+        try:
+            os.rmdir(name, dir_fd=directory)
+        except OSError:  # what else there is against it, moving it will tell
+            self._move_up(directory, name, shown)
 
     def _move_up(self, directory: int, name: str, shown: str) -> None:
         fresh = f"{self._prefix}{next(self._serial)}"

@@ -8,6 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExec
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from harness.batch import task as tasks
 from harness.batch.history import History
@@ -93,7 +94,7 @@ class _Batch:
         place = next((task.workspace for task in given), None)
         self._kept = resources.enter_context(keeping(Path(place) if place else None))
         self._executor = options.executor or resources.enter_context(self._threads())
-        self._futures: dict[Future[str], Task] = {}
+        self._futures: dict[Future[Any], Task] = {}
         self._stopped: str | None = None
 
     def run(self) -> BatchResult:
@@ -140,19 +141,23 @@ class _Batch:
                 return
             name = task.spec.handler_name
             self._options.listener.started(name, self._plan.running[name])
-            text = task.model_dump_json()
-            run = tasks.run if self._options.executor is not None else self._run_in_thread
-            self._futures[self._executor.submit(run, text)] = task
+            self._futures[self._begun(task)] = task
 
-    def _run_in_thread(self, text: str) -> str:
+    def _begun(self, task: Task) -> Future[Any]:
+        if self._options.executor is not None:
+            return self._executor.submit(tasks.run, task.model_dump_json())
+        return self._executor.submit(self._run_in_thread, task)
+
+    def _run_in_thread(self, task: Task) -> BatchEntry:
         with self._stop.heeded():
-            return tasks.run(text, self._kept)
+            return tasks.examined(task, self._kept)
 
-    def _take(self, future: Future[str]) -> None:
+    def _take(self, future: Future[Any]) -> None:
         """Take in what came of a task: on disk first, then told. Raises what the task raised."""
         task = self._futures.pop(future)
         self._plan.done(task)
-        entry = BatchEntry.model_validate_json(future.result())
+        came = future.result()
+        entry = BatchEntry.model_validate_json(came) if isinstance(came, str) else came
         if self._journal is not None:
             self._journal.add(task, entry)
         self._entries[entry.name] = entry

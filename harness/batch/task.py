@@ -1,6 +1,7 @@
 """One handler of a batch as plain data, and what is done with it: test, try again, measure again.
 
-`run` can be called in a thread, or in another process: text goes in, text comes out.
+In a thread of the batch `examined` takes a task; `run` is for wherever else an executor may be:
+text goes in, text comes out.
 """
 
 from __future__ import annotations
@@ -35,19 +36,17 @@ class Task(SpecModel):
     reproduce: str | None = Field(default=None, description="The command that runs it alone")
 
 
-def run(text: str, kept: Kept | None = None) -> str:
-    """Test the handler of a task; give its entry of the batch, as JSON. Raises HarnessError.
-
-    `kept` is what the batch keeps, for tasks that run in its own process.
-    """
-    return examined(Task.model_validate_json(text), kept).model_dump_json()
+def run(text: str) -> str:
+    """Test the handler of a task; give its entry of the batch, as JSON. Raises HarnessError."""
+    return examined(Task.model_validate_json(text)).model_dump_json()
 
 
 def examined(task: Task, kept: Kept | None = None) -> BatchEntry:
     """Test a handler, again where it crashed, and hold its measures to their bounds.
 
-    Input that makes no sense and an environment that cannot be had are a result here: the other
-    handlers of the batch go on.
+    `kept` is what the batch keeps, for tasks that run in its own process. Input that makes no sense
+    and an environment that cannot be had are a result here: the other handlers of the batch go on.
+    Raises HarnessError.
     """
     try:
         result, earlier = _until_it_does_not_crash(task, kept)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import Final
+
+from harness.artifacts import syntax
 
 _MEDIA_TYPE: Final = re.compile(
     r"(application|audio|font|image|message|model|multipart|text|video)/[\w.+*-]+"
@@ -20,10 +21,7 @@ def of_source(source: str | bytes) -> dict[str, tuple[str, ...]]:
     Also by way of the module's constants and of the functions that it uses. Raises SyntaxError (and
     ValueError for a source with NUL characters).
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        tree = ast.parse(source)
-    names = dict(_named(tree.body))
+    names = dict(_named(syntax.parsed(source).body))
     return {
         function: tuple(sorted(set(_media_types(function, names))))
         for function in READERS_AND_WRITERS

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import ast
 import difflib
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import worker.protocol as protocol
+from harness.artifacts import syntax
 
 ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "model_fn": ("model_dir",),
@@ -82,9 +82,7 @@ def of_source(source: str | bytes) -> dict[str, Definition]:
 
     Raises SyntaxError (and ValueError for a source with NUL characters).
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # invalid escapes are the handler's own affair
-        tree = ast.parse(source)
+    tree = syntax.parsed(source)
     return {definition.name: definition for definition in _definitions(tree.body)}
 
 

@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.artifacts import syntax
+
 _FORGIVING = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 MAX_FILES = 500
 
@@ -49,7 +51,7 @@ def may_define(file: Path, *groups: Collection[str]) -> bool:
     One that is no Python may.
     """
     try:
-        tree = ast.parse(file.read_bytes())
+        tree = syntax.parsed(file.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):
         return True
     bound: set[str] = set()
@@ -65,7 +67,7 @@ def may_define(file: Path, *groups: Collection[str]) -> bool:
 
 def _of_file(file: Path) -> Iterator[tuple[list[str], Import | None]]:
     try:
-        tree = ast.parse(file.read_bytes())
+        tree = syntax.parsed(file.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):
         return  # the worker says what is wrong with it
     yield from _of_body(tree.body, file, guarded=False, conditional=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from harness.artifacts import entry_point
+from harness.artifacts import entry_point, syntax
 from harness.checks import signatures
 from harness.checks.diagnosis import package_faults
 from harness.lint.finding import Finding, Subject
@@ -56,5 +56,5 @@ def _has_star_import(subject: Subject) -> bool:
     assert module is not None
     return any(
         isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names)
-        for node in ast.parse(module.file.read_bytes()).body
+        for node in syntax.parsed(module.file.read_bytes()).body
     )

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from harness.artifacts import syntax
 from harness.errors import PipelineError
 from harness.pipeline_specs import InferencePipelineTestingSpec, PipelineTestingSpec
 from harness.pipelines.wiring import PACKAGE, PAYLOADS, Wiring
@@ -67,7 +68,7 @@ def check_main(script: ScriptExecutionSpec, path: Path) -> None:
     if script.arguments is not None:
         return
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = syntax.parsed(path.read_bytes())
     except (SyntaxError, ValueError, RecursionError):
         return
     mains = [node for node in _top_level(tree.body) if _binds_main(node)]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness.artifacts import outputs, workspace
+from harness.artifacts import outputs, syntax, workspace
 from harness.errors import PipelineError
 from harness.pipeline_results import DataCompatibilityResult, NodeTestResult
 from harness.pipelines import preflight
@@ -177,7 +177,7 @@ def sources(file: Path) -> list[Path]:
 
 def _imported(file: Path, folder: Path) -> Iterator[Path]:
     try:
-        tree = ast.parse(file.read_bytes())
+        tree = syntax.parsed(file.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):
         return
     for node in ast.walk(tree):

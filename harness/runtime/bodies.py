@@ -7,7 +7,6 @@ own answer only. The worker's half is `worker.bodies`.
 
 import base64
 import codecs
-import fcntl
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,12 +14,11 @@ from typing import Literal
 
 import worker.protocol as protocol
 from harness.runtime import wire
-from harness.runtime.files import nameless
+from harness.runtime.files import high, nameless
 
 INLINE_BYTES = 65_536  # below, base64 in the line is as fast
 PIECE_BYTES = 3 * 2**20
 FIRST_BYTES = 33 * 2**20  # from 32 MiB on, glibc's allocator moves pages and does not copy
-BEYOND = 300  # above every number that a child gives a meaning to
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,8 @@ class Bodies:
     def __init__(self) -> None:
         self.descriptors: list[int] = []
         try:
-            self.descriptors += [_high(nameless("bodies", 0))]
-            self.descriptors += [_high(nameless("responses", 0))]
+            self.descriptors += [high(nameless("bodies", 0))]
+            self.descriptors += [high(nameless("responses", 0))]
         except OSError:
             self.close()
             raise
@@ -122,10 +120,3 @@ class Bodies:
             at += len(part)
             size -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _high(descriptor: int) -> int:
-    try:
-        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, BEYOND)
-    finally:
-        os.close(descriptor)

@@ -9,6 +9,7 @@ memory.memsw.limit_in_bytes, memory.max_usage_in_bytes, memory.oom_control, pids
 """
 
 import contextlib
+import functools
 import os
 import secrets
 from dataclasses import dataclass
@@ -154,6 +155,12 @@ def find(delegated: Path | None = None, *, root: Path = ROOT, own: Path = OWN) -
     probe.remove()
     _remove_those_of_dead_testers(place)
     return place
+
+
+@functools.cache
+def here() -> Place:
+    """Find, once for this process, where its groups can be made. Raises Unavailable."""
+    return find()
 
 
 def _remove_those_of_dead_testers(place: Place) -> None:

@@ -12,7 +12,7 @@ from harness.specs import InferenceHandlerSpec
 
 # What a worker gets of the tester's own variables; nothing else of them is visible to a handler.
 INHERITED = ("PATH", "TZ")
-PRIVATE = ("home", "tmp", "own")
+PRIVATE = ("home", "tmp")
 REGION = "us-east-1"  # the SDK sets the session's; a handler finds one
 
 
@@ -49,9 +49,9 @@ def of_container(spec: InferenceHandlerSpec, package: Package) -> dict[str, str]
 
 
 def private_directories(home: Path) -> None:
-    """Make the directories of one worker: its fresh HOME and TMPDIR, and one for our own files."""
-    for name in PRIVATE:
-        (home / name).mkdir(parents=True)
+    """Make the directories of one worker: its fresh HOME and TMPDIR."""
+    for path in (home, *(home / name for name in PRIVATE)):
+        path.mkdir()
 
 
 def installation(interpreter: Interpreter) -> list[str]:

@@ -1,7 +1,10 @@
 """Nameless files, which tester and child have open at the same time."""
 
+import fcntl
 import os
 import tempfile
+
+BEYOND = 300  # above every number that a child gives a meaning to
 
 
 def nameless(name: str, size: int) -> int:
@@ -13,3 +16,11 @@ def nameless(name: str, size: int) -> int:
         os.unlink(path)
     os.truncate(file, size)
     return file
+
+
+def high(descriptor: int) -> int:
+    """Give a descriptor a number that no child gives a meaning to."""
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, BEYOND)
+    finally:
+        os.close(descriptor)

@@ -21,7 +21,6 @@ from harness.runtime.evidence import Answer
 from harness.runtime.guest import Guest
 from harness.runtime.process import CHILD, WorkerProcess
 from harness.runtime.session import Session
-from harness.runtime.stacks import StackFile
 from harness.runtime.template import Template, Unusable
 from harness.runtime.templates import Choice, Templates, Wanted, safe, wanted
 from harness.specs import InferenceHandlerSpec
@@ -51,15 +50,8 @@ class Launcher:
         """Start a worker and wait for its first line. Raises HandlerEnvironmentError."""
         self._home = self._folder / f"worker-{next(self._numbers)}"
         environment.private_directories(self._home)
-        stacks = StackFile(self._home / "own" / "stacks")
-        try:
-            process = self._process()
-        except BaseException:
-            stacks.close()
-            raise
         session = Session(
-            process,
-            stacks,
+            self._process(),
             max_output_bytes=self._limits.max_output_bytes,
             max_response_bytes=self._limits.max_response_bytes,
         )
@@ -120,15 +112,11 @@ class Launcher:
         if not self.plan.has("cgroup"):
             return None
         return cgroups.Group(
-            self._place,
+            cgroups.here(),
             memory_bytes=self._memory_bytes,
             max_processes=self._limits.max_processes,
             inherited_bytes=template.warmed.anonymous_bytes if template is not None else 0,
         )
-
-    @cached_property
-    def _place(self) -> cgroups.Place:
-        return cgroups.find()
 
     def _prefix(self) -> list[str]:
         if not self.plan.has("bwrap"):
@@ -164,7 +152,6 @@ class Launcher:
             "python_path": self._guest.asked.environ_vars.get("PYTHONPATH"),
             "fence": self._fence(),
             "seccomp": seccomp.program() if self.plan.has("seccomp") else None,
-            "stack_file": str(self._home / "own" / "stacks"),
             "count_unrouted": self.plan.has("bwrap") and self._guest.asked.network is not True,
         }
 

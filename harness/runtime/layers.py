@@ -107,7 +107,7 @@ def landlock() -> Probe:
 def cgroup() -> Probe:
     """Make a control group below our own, set its limits, and remove it."""
     try:
-        place = cgroups.find()
+        place = cgroups.here()
     except cgroups.Unavailable as error:
         remedy = "Run the tester in a delegated cgroup: systemd-run --user --scope -p Delegate=yes."
         return Probe("cgroup", None, str(error), remedy)

@@ -23,6 +23,7 @@ from harness.errors import WorkerError
 from harness.runtime import cgroups, wire
 from harness.runtime.bodies import Bodies
 from harness.runtime.files import nameless
+from harness.runtime.stacks import StackFile
 
 if TYPE_CHECKING:  # a template is started with what is here
     from harness.runtime.template import Forked, Template
@@ -58,7 +59,8 @@ class WorkerProcess:
         self._prefix = prefix
         self._template = template
         self.group = group
-        self.bodies = Bodies()
+        self.bodies, self.stacks = Bodies(), StackFile()
+        self._files = [*self.bodies.descriptors, self.stacks.descriptor]
         try:
             self._start(order)
         except OSError as error:
@@ -82,13 +84,13 @@ class WorkerProcess:
         self._popen: subprocess.Popen[bytes] | Forked
         if self._template is not None:
             self._popen = self._template.fork(
-                [*streams, *self.bodies.descriptors, *given, self._deadline, *groups]
+                [*streams, *self._files, *given, self._deadline, *groups]
             )
         else:
             self._popen = self._spawn(streams, (*given, self._deadline), groups)
         for descriptor in theirs:
             self._close_one(descriptor)
-        order = replace(order, cgroup_fds=groups, body_fds=self.bodies.descriptors)
+        order = replace(order, cgroup_fds=groups, file_fds=self._files)
         write_all(self.control, wire.encode(order))
         for descriptor in (self.requests, self.replies, self.log, self.control, self.report):
             os.set_blocking(descriptor, False)
@@ -101,7 +103,7 @@ class WorkerProcess:
             stdin=streams[0],
             stdout=streams[1],
             stderr=streams[2],
-            pass_fds=(*given, *groups, *self.bodies.descriptors),
+            pass_fds=(*given, *groups, *self._files),
             start_new_session=True,
             env={},
             cwd="/",
@@ -137,6 +139,7 @@ class WorkerProcess:
         for descriptor in list(self._open):
             self._close_one(descriptor)
         self.bodies.close()
+        self.stacks.close()
         if hasattr(self, "_instant"):
             self._instant.close()
         status = self._wait()

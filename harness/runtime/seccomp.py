@@ -6,6 +6,7 @@ are made through io_uring do not pass it.
 
 import base64
 import errno
+import functools
 import importlib.util
 import socket
 import tempfile
@@ -22,6 +23,7 @@ def installed() -> bool:
     return importlib.util.find_spec("pyseccomp") is not None
 
 
+@functools.cache
 def program() -> str:
     """Make the filter; give its instructions as base64. Raises Unavailable."""
     try:

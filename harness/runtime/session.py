@@ -18,7 +18,6 @@ from harness.runtime.cgroups import Usage
 from harness.runtime.evidence import Answer, EndCause, Ending, first_that_applies
 from harness.runtime.log import LogCapture
 from harness.runtime.process import WorkerProcess, read_available
-from harness.runtime.stacks import StackFile
 
 Kinds = tuple[str, ...]
 Request = protocol.Load | protocol.Call | protocol.LoadScript | protocol.RunScript
@@ -45,7 +44,6 @@ class Session:
     def __init__(
         self,
         process: WorkerProcess,
-        stacks: StackFile,
         *,
         max_output_bytes: int,
         max_response_bytes: int,
@@ -58,7 +56,6 @@ class Session:
         self._keep_log = False
         self._writing = False
         self._process = process
-        self._stacks = stacks
         self._poll = select.poll()
         for descriptor in (self._process.replies, self._process.log, self._process.report):
             self._poll.register(descriptor, select.POLLIN)
@@ -246,12 +243,12 @@ class Session:
         limit = time.monotonic() + DUMP_GRACE_S
         before = None
         while self._ended is None and time.monotonic() < limit:
-            written = self._stacks.read()
+            written = self._process.stacks.read()
             if written is not None and written == before:
                 return written
             before = written
             self._wait_a_little(limit)
-        return self._stacks.read()
+        return self._process.stacks.read()
 
     def _wait_a_little(self, limit: float) -> None:
         """Take reports for a moment, so that a death meanwhile is seen."""
@@ -350,7 +347,6 @@ class Session:
         group = self._process.group
         self._kernel = group.usage() if group is not None else None
         self._process.close()
-        self._stacks.close()
         self._ending = self._evidence(cause, detail, swept)
         return self._ending
 

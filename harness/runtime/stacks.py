@@ -1,13 +1,12 @@
 """The file in which a worker leaves where its threads are, and how it is read. Other half: worker.
 
-The tester makes it and keeps its own descriptor, so that whatever the handler puts at its path is
-never opened.
+It has no name, so that nothing is put in its place and nothing is left of it.
 """
 
 import os
-from pathlib import Path
 
-from harness.runtime.process import CHILD
+import worker.protocol as protocol
+from harness.runtime.files import high, nameless
 
 MAX_BYTES = 65_536
 
@@ -15,19 +14,18 @@ MAX_BYTES = 65_536
 class StackFile:
     """An empty file for a worker's stacks."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    def __init__(self) -> None:
+        self.descriptor = high(nameless("stacks", 0))
 
     def read(self) -> str | None:
         """Give what was written, without the worker's own frames; None while it is not whole."""
-        data = os.pread(self._file, MAX_BYTES, 0)
+        data = os.pread(self.descriptor, MAX_BYTES, 0)
         if not data.endswith(b"\n"):
             return None
-        ours = os.path.dirname(CHILD)
+        ours = os.path.dirname(protocol.__file__)
         lines = data.decode("utf-8", "replace").splitlines()
         return "\n".join(line for line in lines if f'"{ours}/' not in line)
 
     def close(self) -> None:
         """Give the descriptor back."""
-        os.close(self._file)
+        os.close(self.descriptor)

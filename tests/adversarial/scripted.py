@@ -80,7 +80,7 @@ class ScriptedProcess:
         self.log, self._log_end = self._pipe()
         self.report, self._report_end = self._pipe()
         self.group = script.kernel
-        self.bodies = Bodies()
+        self.bodies, self.stacks = Bodies(), ScriptedStacks()
         self.orders: list[str] = []
         self.deadline = 0.0
         self._jumps = 0

@@ -30,7 +30,6 @@ from tests.adversarial.scripted import (
     Kernel,
     Script,
     ScriptedProcess,
-    ScriptedStacks,
     ended,
     returned,
 )
@@ -140,7 +139,6 @@ def asked(
     monkeypatch.setattr(protocol, "LINE_OVERHEAD_BYTES", LINE_BYTES)
     session = Session(
         process,  # type: ignore[arg-type]
-        ScriptedStacks(),  # type: ignore[arg-type]
         max_output_bytes=LIMITS.max_output_bytes,
         max_response_bytes=1000,
     )

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from harness.runtime import wire
 from harness.runtime.process import WorkerProcess
 from harness.runtime.session import Answer, Session
-from harness.runtime.stacks import StackFile
 from worker import protocol
 
 MIB = 2**20
@@ -155,9 +154,8 @@ def impostor(folder: Path, data: bytes, then: str) -> Iterator[Session]:
         environ={},
         directory=str(folder),
     )
-    stacks = StackFile(folder / f"stacks-{len(list(folder.iterdir()))}")
     process = WorkerProcess(order, private=folder)
-    with Session(process, stacks, max_output_bytes=MIB, max_response_bytes=1000) as session:
+    with Session(process, max_output_bytes=MIB, max_response_bytes=1000) as session:
         yield session
 
 
