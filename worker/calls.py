@@ -13,7 +13,6 @@ from . import (
     parameters,
     profiles,
     replies,
-    script,
     seccomp,
     stacks,
     usage,
@@ -108,6 +107,8 @@ class Worker:
         )
 
     def _load_script(self, request: dict[str, Any]) -> object:
+        from . import script  # before any code of the script's, and needless to a handler
+
         self._script = script.Script(request["path"], request["mode"])
         self._handler_roots = [self._script.folder]
         try:
@@ -247,7 +248,7 @@ class Worker:
             failure=failures.describe(error, self._handler_roots),
             elapsed_s=elapsed,
             fatal=not failures.is_ordinary(error),
-            exit_code=script.exit_code(error) if self._script else None,
+            exit_code=self._script.exit_code(error) if self._script else None,
             peak_memory_bytes=usage.peak_bytes(),
             attempts=self._watch.collect() if self._watch else None,
             response=response,

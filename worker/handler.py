@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import inspect
 import os
 import site
 import sys
 
-from . import image
+from . import image, late, signatures
 from .failures import clean
-from .protocol import MAX_MESSAGE_CHARS, MAX_NAME_CHARS, MAX_PARAMETERS, Function, Parameter
+from .protocol import MAX_MESSAGE_CHARS, Function
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ def prepare(load: dict[str, Any]) -> None:
     if load.get("python_path"):
         os.environ["PYTHONPATH"] = load["python_path"]
         paths += load["python_path"].split(os.pathsep)
+    late.load_where_shadowed(_importable([*load["handler_roots"], *paths]))
     _forget_shadowed_modules(load["handler_roots"])
     sys.path[:0] = paths
     sys.dont_write_bytecode = True
@@ -62,8 +62,8 @@ def describe(functions: dict[str, Any]) -> list[Function]:
         Function(
             name=name,
             defined=bool(own),
-            parameters=parameters_of(own) if own else None,
-            style=style_of(own) if own else "plain",  # type: ignore[arg-type]
+            parameters=signatures.parameters_of(own) if own else None,
+            style=signatures.style_of(own) if own else "plain",  # type: ignore[arg-type]
         )
         for name, own in functions.items()
     ]
@@ -75,57 +75,20 @@ def _forget_shadowed_modules(roots: list[str]) -> None:
     Only names that lie beside the handler's code, and only modules that the interpreter itself did
     not need to start.
     """
+    for name in _importable(roots) - _NEEDED_TO_START:
+        sys.modules.pop(name, None)
+
+
+def _importable(roots: list[str]) -> set[str]:
+    names = set()
     for root in roots:
         for entry in os.listdir(root) if os.path.isdir(root) else []:
             name, extension = os.path.splitext(entry)
-            importable = extension == ".py" or os.path.isdir(os.path.join(root, entry))
-            if importable and name not in _NEEDED_TO_START:
-                sys.modules.pop(name, None)
+            if extension == ".py" or os.path.isdir(os.path.join(root, entry)):
+                names.add(name)
+    return names
 
 
-def parameters_of(function: Any) -> list[Parameter] | None:
-    """List the parameters of a function; None where they cannot be had."""
-    try:
-        found = list(inspect.signature(function).parameters.values())
-        return [_parameter(item) for item in found[:MAX_PARAMETERS]]
-    except Exception:  # a builtin, or an object that answers as it likes
-        return None
-
-
-def style_of(function: Any) -> str:
-    """Say whether a call runs the function, or only makes a coroutine or a generator of it."""
-    try:
-        for one in (function, type(function).__call__):
-            if inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one):
-                return "async"
-            if inspect.isgeneratorfunction(one):
-                return "generator"
-    except Exception:  # nothing to call, or an object that answers as it likes
-        pass
-    return "plain"
-
-
-def _parameter(item: inspect.Parameter) -> Parameter:
-    empty = inspect.Parameter.empty
-    fixed = item.kind in (item.VAR_POSITIONAL, item.VAR_KEYWORD)
-    return Parameter(
-        name=clean(item.name, MAX_NAME_CHARS),
-        kind=_KINDS.get(item.kind, "positional"),  # type: ignore[arg-type]
-        required=item.default is empty and not fixed,
-        annotation=None if item.annotation is empty else _annotation(item.annotation),
-    )
-
-
-def _annotation(given: Any) -> str:
-    text = given if isinstance(given, str) else inspect.formatannotation(given)
-    return clean(text, MAX_NAME_CHARS)
-
-
-_KINDS: dict[Any, str] = {
-    inspect.Parameter.VAR_POSITIONAL: "rest",
-    inspect.Parameter.KEYWORD_ONLY: "keyword",
-    inspect.Parameter.VAR_KEYWORD: "keywords",
-}
 _NEEDED_TO_START = frozenset(
     "os io abc codecs encodings site stat posixpath genericpath types importlib".split()  # noqa: SIM905
 ).union(sys.builtin_module_names)

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 import binascii
 import os
-import pickle
 import sys
 
 from . import bodies
+from .late import pickle
 
 
 class Unavailable(Exception):

@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 
-from . import handler
+from . import handler, signatures
 from .failures import clean
 from .protocol import MAX_MESSAGE_CHARS, Function
 
@@ -63,7 +63,7 @@ class Script:
         if self._is_program:
             return []
         there = callable(self._main)
-        parameters = handler.parameters_of(self._main) if there else None
+        parameters = signatures.parameters_of(self._main) if there else None
         return [Function(name="main", defined=there, parameters=parameters)]
 
     def misfit(self) -> str | None:
@@ -112,16 +112,16 @@ class Script:
         sys.modules["__main__"] = module
         exec(module.__loader__.get_code("__main__"), vars(module))
 
-
-def exit_code(error: BaseException) -> int | None:
-    """Give the code that Python leaves with for a SystemExit, and print its text; else None."""
-    if not issubclass(type(error), SystemExit):
-        return None
-    try:
-        code = error.code  # type: ignore[attr-defined]
-        if code is None or isinstance(code, int):
-            return (code or 0) & 0xFF
-        sys.stderr.write("%s\n" % (code,))
-    except BaseException:  # a class of the script's own may do anything
-        pass
-    return 1
+    @staticmethod
+    def exit_code(error: BaseException) -> int | None:
+        """Give the code that Python leaves with for a SystemExit, and print its text; else None."""
+        if not issubclass(type(error), SystemExit):
+            return None
+        try:
+            code = error.code  # type: ignore[attr-defined]
+            if code is None or isinstance(code, int):
+                return (code or 0) & 0xFF
+            sys.stderr.write("%s\n" % (code,))
+        except BaseException:  # a class of the script's own may do anything
+            pass
+        return 1

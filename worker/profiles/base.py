@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 
     from ..replies import Reply
 
-import inspect  # at the top: later on, an inspect.py of the handler's could be found
-
+from .. import signatures
 from ..protocol import FUNCTIONS
 
 STAGES = ("input_fn", "predict_fn", "output_fn")
@@ -108,7 +107,7 @@ def count_parameters(function: Any) -> int:
     """
     known = _counted.get(id(function))
     if known is None:
-        known = (function, len(inspect.signature(function).parameters))
+        known = (function, signatures.count(function))
         _counted[id(function)] = known
     return known[1]
 
