@@ -55,6 +55,11 @@ def encode(value: object) -> bytes:
     return line
 
 
+def length(text: str) -> int:
+    """Count the characters that a text takes in a line."""
+    return len(_fast.encode_basestring_ascii(text) if _fast is not None else _json().dumps(text))
+
+
 def _json() -> Any:
     import json
 

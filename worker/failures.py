@@ -8,8 +8,8 @@ if TYPE_CHECKING:
 
 
 import os
-import traceback
 
+from .late import traceback
 from .protocol import (
     MAX_CAUSES,
     MAX_FRAMES,
@@ -58,13 +58,6 @@ def message(error: BaseException) -> str:
         return "<str() of the exception raised %s>" % type(refusal).__name__
 
 
-class _Frames(traceback.StackSummary):
-    """Frames of a traceback that keep its heading when none is left."""
-
-    def __bool__(self) -> bool:
-        return True
-
-
 def is_ordinary(error: BaseException) -> bool:
     """Say whether it is an Exception; isinstance would ask error.__class__, which may be its own.
 
@@ -93,19 +86,25 @@ def for_a_client(error: BaseException) -> str:
     own code between the server and the handler are not to be had here.
     """
     try:
+        frames = _frames_that_stay()
         told = traceback.TracebackException(type(error), error, _traceback_of(error))
         pending, seen = [told], set()
         while pending:
             one = pending.pop()
             if id(one) not in seen:
                 seen.add(id(one))
-                kept = _Frames()
+                kept = frames()
                 kept.extend(frame for frame in one.stack if not _is_ours(frame.filename))
                 one.stack = kept
                 pending += filter(None, (one.__cause__, one.__context__))
         return _cut("".join(told.format()), MAX_TRACEBACK_CHARS)
     except BaseException as refusal:
         return "<the traceback could not be written: %s>" % type(refusal).__name__
+
+
+def _frames_that_stay() -> Any:
+    """Make a kind of StackSummary that keeps the heading of a traceback when no frame is left."""
+    return type("Frames", (traceback.StackSummary,), {"__bool__": lambda self: True})
 
 
 def clean(text: str, limit: int) -> str:

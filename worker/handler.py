@@ -29,7 +29,7 @@ def prepare(load: dict[str, Any]) -> None:
     if load.get("python_path"):
         os.environ["PYTHONPATH"] = load["python_path"]
         paths += load["python_path"].split(os.pathsep)
-    late.load_where_shadowed(_importable([*load["handler_roots"], *paths]))
+    late.load_where_shadowed(_importable(paths))
     _forget_shadowed_modules(load["handler_roots"])
     sys.path[:0] = paths
     sys.dont_write_bytecode = True
@@ -84,7 +84,10 @@ def _importable(roots: list[str]) -> set[str]:
     for root in roots:
         for entry in os.listdir(root) if os.path.isdir(root) else []:
             name, extension = os.path.splitext(entry)
-            if extension == ".py" or os.path.isdir(os.path.join(root, entry)):
+            package = os.path.join(
+                root, entry, "__init__.py"
+            )  # another directory wins over nothing
+            if extension == ".py" or os.path.isfile(package):
                 names.add(name)
     return names
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 
+from . import usage
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -24,14 +26,35 @@ class Module:
         return getattr(self.load(), name)
 
     def load(self) -> Any:
-        """Import the module, once."""
+        """Import the module, once; also when the handler has left no descriptor or no path."""
         if self._module is None:
-            self._module = __import__(self._name)
+            try:
+                self._module = _import(self._name)
+            except Exception:
+                with _Spare():
+                    self._module = _import(self._name)
         return self._module
 
 
+class _Spare:
+    """For a moment the standard library's directories, and a descriptor that is free."""
+
+    def __enter__(self) -> None:
+        usage.close_list()
+        self._path, sys.path = sys.path, [*_PATH, *sys.path]
+
+    def __exit__(self, *_: object) -> None:
+        sys.path = self._path
+        usage.open_list()
+
+
+_import = __import__
+_PATH = list(sys.path)
+
 inspect: Any = Module("inspect")
+json: Any = Module("json")
 pickle: Any = Module("pickle")
+traceback: Any = Module("traceback")
 
 # None before Python 3.10: any name may be one of the standard library's there.
 _STANDARD: frozenset[str] | None = getattr(sys, "stdlib_module_names", None)
@@ -40,5 +63,5 @@ _STANDARD: frozenset[str] | None = getattr(sys, "stdlib_module_names", None)
 def load_where_shadowed(names: set[str]) -> None:
     """Import them now, where one of these names is that of a module of the standard library."""
     if names and (_STANDARD is None or not names.isdisjoint(_STANDARD)):
-        inspect.load()
-        pickle.load()
+        for module in (inspect, json, pickle, traceback):
+            module.load()

@@ -8,9 +8,8 @@ if TYPE_CHECKING:
 
 
 import binascii
-import json
 
-from . import bodies, failures
+from . import bodies, codec, failures
 from .protocol import LINE_OVERHEAD_BYTES, MAX_MESSAGE_CHARS, Response
 
 
@@ -62,7 +61,7 @@ def as_text(body: bytes | bytearray) -> tuple[str, str]:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
         text = ""
-    if body and (not text or len(json.dumps(text)) > len(body) * 4 // 3 + 1024):
+    if body and (not text or codec.length(text) > len(body) * 4 // 3 + 1024):
         return binascii.b2a_base64(body, newline=False).decode("ascii"), "base64"
     return text, "utf-8"
 

@@ -19,6 +19,7 @@ import time
 
 # A fresh worker has loaded these when its first request comes; a forked one finds them here.
 from . import calls, codec, image, libc, preload, processes, serve, supervisor  # noqa: F401
+from .profiles import pytorch  # noqa: F401
 from .protocol import Declined, Forked, Swept, Warmed
 
 TYPE_CHECKING = False

@@ -22,15 +22,33 @@ _identity: dict[int, tuple[int, int]] = {}  # of the files kept open: inode and 
 
 def keep_open() -> None:
     """Open what every call asks of /proc, before the handler runs and before any fence is up."""
-    wanted = (MARK_FD, "/proc/self/clear_refs", os.O_WRONLY), (LIST_FD, "/proc/self/fd", _LOOK)
-    for number, path, flags in wanted:
-        try:
-            opened = os.open(path, flags | os.O_CLOEXEC)
-        except OSError:
-            continue
+    _open_as(MARK_FD, "/proc/self/clear_refs", os.O_WRONLY)
+    open_list()
+
+
+def open_list() -> None:
+    """Open what descriptors are counted by, which is only a help."""
+    _open_as(LIST_FD, "/proc/self/fd", _LOOK)
+
+
+def close_list() -> None:
+    """Give that descriptor back, so that one is free when the handler has taken all."""
+    try:
+        if _is_ours(LIST_FD, os.fstat(LIST_FD)):
+            os.close(LIST_FD)
+    except OSError:
+        pass
+
+
+def _open_as(number: int, path: str, flags: int) -> None:
+    try:
+        opened = os.open(path, flags | os.O_CLOEXEC)
+    except OSError:
+        return
+    if opened != number:
         os.dup2(opened, number, inheritable=False)
         os.close(opened)
-        _identity[number] = os.fstat(number)[1:3]
+    _identity[number] = os.fstat(number)[1:3]
 
 
 def _is_ours(number: int, status: tuple[Any, ...]) -> bool:

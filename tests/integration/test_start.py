@@ -218,9 +218,9 @@ def test_what_a_model_needed_is_imported_before_the_next_time(package: MakePacka
 
 
 def test_a_module_of_the_handlers_own_wins_over_an_imported_one(package: MakePackage) -> None:
-    own = {"code/json.py": "OWNER = 'handler'\n", "code/inference.py": "import numpy" + FUNCTIONS}
+    own = {"code/numbers.py": "OWN = True\n", "code/inference.py": "import numpy" + FUNCTIONS}
     result = RuntimeTester().test_inference_handler(spec_for(package(own), start="warm"))
-    assert how(result) == ("fresh", "json of the handler's own stands for a module in use")
+    assert how(result) == ("fresh", "numbers of the handler's own stands for a module in use")
 
 
 # ---------------------------------------------------------------- what is not safe

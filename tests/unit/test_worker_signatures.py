@@ -117,21 +117,27 @@ def test_whatever_else_can_be_called_is_left_to_inspect(
 
 LOADS = """
 import sys
-sys.path.insert(0, {root!r})
-from worker import late
+package = type(sys)("own")
+package.__path__ = [{folder!r}]
+sys.modules["own"] = package
+from own import late
 late.load_where_shadowed({names!r})
-print(sorted({{"inspect", "pickle"}} & set(sys.modules)))
+print(sorted({{"inspect", "json", "pickle", "traceback"}} & set(sys.modules)))
 """
 
 
 @pytest.mark.parametrize(
     ("names", "loaded"),
-    [(set(), []), ({"inference"}, []), ({"inference", "dis"}, ["inspect", "pickle"])],
+    [
+        (set(), []),
+        ({"inference"}, []),
+        ({"inference", "dis"}, ["inspect", "json", "pickle", "traceback"]),
+    ],
 )
 def test_what_is_late_is_loaded_before_a_module_of_the_handlers_can_stand_for_it(
     names: set[str], loaded: list[str], pytestconfig: pytest.Config
 ) -> None:
-    code = LOADS.format(root=str(pytestconfig.rootpath), names=names)
+    code = LOADS.format(folder=str(pytestconfig.rootpath / "worker"), names=names)
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
     )

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 
 import io
-import json
+
+from ..late import json
 
 JSON, CSV, NPY, NPZ = "application/json", "text/csv", "application/x-npy", "application/x-npz"
 
@@ -94,7 +95,8 @@ def to_json(prediction: Any) -> str:
             return value.tolist()
         raise TypeError("Object of type %s is not JSON serializable" % type(value).__name__)
 
-    return json.dumps(prediction, default=plain)
+    text: str = json.dumps(prediction, default=plain)
+    return text
 
 
 def to_csv(prediction: Any) -> str:

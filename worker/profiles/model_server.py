@@ -9,9 +9,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-import json  # at the top: later on, a json.py of the handler's could be found
 import os
 
+from ..late import json
 from ..replies import Reply
 from .base import JSON, TEXT_TYPES
 
