@@ -8,12 +8,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from benchmarks.measure import Case, Ratio, ratios
+from benchmarks.measure import Case, Latest, Ratio, ratios
 from benchmarks.start import start_python, start_worker
 from benchmarks.workers import launcher
 from harness import InferenceHandlerSpec, RuntimeTester
@@ -87,23 +87,6 @@ def batch_cases() -> Iterator[list[Case]]:
             Case("the batch, fresh, to a process per call", first.again, by_hand, 1 / 20),
             Case("the batch, warm, to a process per call", second.again, by_hand, 1 / 20),
         ]
-
-
-class Latest:
-    """A measurement that is used twice in a round."""
-
-    def __init__(self, measure: Callable[[], float]) -> None:
-        self._measure = measure
-        self._seconds = 0.0
-
-    def measure(self) -> float:
-        """Measure."""
-        self._seconds = self._measure()
-        return self._seconds
-
-    def again(self) -> float:
-        """Give what was measured last."""
-        return self._seconds
 
 
 STARTED = ("fresh", "warm")

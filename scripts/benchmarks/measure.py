@@ -42,8 +42,8 @@ class Ratio:
         return (
             self.name,
             f"{micro:.0f} us" if micro < 1000 else f"{micro / 1000:.1f} ms",
-            f"{self.ratio:.2f}",
-            f"{self.lower:.2f} to {self.upper:.2f}",
+            figure(self.ratio),
+            f"{figure(self.lower)} to {figure(self.upper)}",
             "" if self.target is None else f"<= {self.target:g}",
             said(self.met),
         )
@@ -82,13 +82,30 @@ class Spread:
             f"{self.median:.1f} {self.unit}",
             f"{self.lower:.1f} to {self.upper:.1f}",
             f"{self.worst:.1f}",
-            "" if self.ratio is None else f"{self.ratio:.2f}",
+            "" if self.ratio is None else figure(self.ratio),
             ", ".join(limits),
             said(self.met),
         )
 
 
 Figure = Ratio | Spread
+
+
+class Latest:
+    """A measurement that is used twice in a round."""
+
+    def __init__(self, measure: Callable[[], float]) -> None:
+        self._measure = measure
+        self._seconds = 0.0
+
+    def measure(self) -> float:
+        """Measure."""
+        self._seconds = self._measure()
+        return self._seconds
+
+    def again(self) -> float:
+        """Give what was measured last."""
+        return self._seconds
 
 
 def ratios(part: str, cases: list[Case], rounds: int) -> list[Ratio]:
@@ -144,6 +161,11 @@ def quartiles(values: list[float]) -> tuple[float, float, float]:
         return values[0], values[0], values[0]
     lower, middle, upper = statistics.quantiles(values, n=4, method="inclusive")
     return lower, middle, upper
+
+
+def figure(ratio: float) -> str:
+    """Write a ratio, with as many digits as a small one needs."""
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.4f}"
 
 
 def said(met: bool | None) -> str:
