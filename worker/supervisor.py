@@ -263,14 +263,15 @@ class Supervisor:
                 self._killed += 1
 
     def _end_tree(self) -> int:
-        """Stop every process, then kill all, until none is left; count those that stay.
+        """Kill every process, until none is left; count those that stay.
 
-        Stopped first, so that a chain of processes that fork and exit cannot run ahead.
+        A tree that went on forking meanwhile is stopped before it is killed again, so that a chain
+        of processes that fork and exit cannot run ahead.
         """
         self._reap()
         self._killed = 0
         give_up = time.monotonic() + GIVE_UP_S
-        stopped: set[int] = set()
+        stopped = self._kill_once()
         while self._reap():
             tree = set(processes.descendants(os.getpid())) or {self._worker}
             fresh = tree - stopped
@@ -286,6 +287,16 @@ class Supervisor:
             if time.monotonic() > give_up:
                 return len(tree)
         return 0
+
+    def _kill_once(self) -> set[int]:
+        """Kill all that is there, parents first; give their ids, when no others came meanwhile."""
+        tree = processes.descendants(os.getpid())
+        for pid in tree:
+            kill(pid, signal.SIGKILL)
+        if set(processes.descendants(os.getpid())) - set(tree):
+            return set()
+        self._reap_for(LOOK_AGAIN_S)
+        return set(tree)
 
     def _reap_for(self, seconds: float) -> bool:
         """Collect those that were killed, for so long; say whether any child is left.
