@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # a template is started with what is here
 CHILD = str(Path(protocol.__file__).with_name("__main__.py"))
 READ_BYTES = 65_536  # what a pipe holds
 LAST_WAIT_S = 15.0  # a supervisor gives up after 10 s
+ENDING_WAIT_S = 1.0  # from the end of its report to its own
 
 
 class WorkerProcess:
@@ -142,17 +143,18 @@ class WorkerProcess:
         self.stacks.close()
         if hasattr(self, "_instant"):
             self._instant.close()
-        status = self._wait()
+        status = self._wait(LAST_WAIT_S)
         if self.group is not None:
             self.group.remove()
         return status
 
-    def _wait(self) -> int | None:
+    def _wait(self, seconds: float) -> int | None:
+        """Wait so long for the supervisor's end, then make it; give its exit status."""
         popen = getattr(self, "_popen", None)
         if popen is None:
             return None
         try:
-            return int(popen.wait(LAST_WAIT_S))
+            return int(popen.wait(seconds))
         except subprocess.TimeoutExpired:
             popen.kill()
             return int(popen.wait())
@@ -164,9 +166,7 @@ class WorkerProcess:
         and those that still have the worker's private directory in their environment. In a sandbox
         the kernel has ended them all with the supervisor.
         """
-        self._popen.kill()  # its report ends before it does, and its orphans are its own until then
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._popen.wait(LAST_WAIT_S)
+        self._wait(ENDING_WAIT_S)  # until it has ended, its orphans are its own, not the template's
         if self.group is not None:
             self.group.kill()
         swept = self._template.sweep() if self._template is not None else 0
