@@ -11,6 +11,7 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import psutil
 import pytest
 
 from harness import InferenceHandlerSpec, InferenceTestResult
@@ -98,12 +99,38 @@ def new_namespaces(before: Collection[str]) -> set[str]:
 
 
 def namespaces() -> set[str]:
-    """List every process namespace in which a process of this machine runs."""
-    found = set()
+    """List the process namespaces that are this process's, or that nobody who lives has made."""
+    own, found = _namespace("self"), set()
     for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                found.add(os.readlink(f"/proc/{name}/ns/pid"))
-            except OSError:  # gone meanwhile, or not ours to see
-                continue
+        namespace = _namespace(name) if name.isdigit() else None
+        if namespace not in (None, own) and not _is_a_neighbours(int(name)):
+            found.add(str(namespace))
     return found
+
+
+def _namespace(process: str) -> str | None:
+    try:
+        return os.readlink(f"/proc/{process}/ns/pid")
+    except OSError:  # gone meanwhile, or not ours to see
+        return None
+
+
+def _is_a_neighbours(pid: int) -> bool:
+    """Say whether a process in a sandbox was started by a living process that is not of ours."""
+    try:
+        above = psutil.Process(pid).parents()
+    except psutil.Error:
+        return False
+    own = _namespace("self")
+    ours = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
+    if os.getpid() in {process.pid for process in above}:
+        return False
+    makers = [process for process in above if process.pid not in ours]
+    return any(_namespace(str(one.pid)) == own and _name(one) != "bwrap" for one in makers)
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.Error:
+        return ""
