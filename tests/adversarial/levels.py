@@ -99,7 +99,7 @@ def new_namespaces(before: Collection[str]) -> set[str]:
 
 
 def namespaces() -> set[str]:
-    """List the process namespaces that are this process's, or that nobody who lives has made."""
+    """List the other process namespaces that this process has made, or that nobody alive has."""
     own, found = _namespace("self"), set()
     for name in os.listdir("/proc"):
         namespace = _namespace(name) if name.isdigit() else None
