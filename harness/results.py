@@ -144,7 +144,7 @@ class ValueSummary(_Record):
     )
     length: Count | None = Field(default=None, description="Its len()")
     size_bytes: Count | None = Field(default=None, description="Bytes that its data takes")
-    preview: Text | None = Field(default=None, description="The beginning of its repr")
+    preview: Text | None = Field(default=None, description="Its beginning, as text")
     kinds: list[Text] = Field(
         default=[], description="What it can be taken for, and the names of its classes"
     )

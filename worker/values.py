@@ -12,16 +12,14 @@ if TYPE_CHECKING:
 
 
 import itertools
-import reprlib
 import sys
 
-from . import kinds
+from . import kinds, previews
 from .failures import clean
 from .protocol import (
     MAX_COLUMNS,
     MAX_DIMENSIONS,
     MAX_NAME_CHARS,
-    MAX_PREVIEW_CHARS,
     Value,
 )
 
@@ -42,7 +40,7 @@ def describe(value: Any) -> Value:
         features=_ask(_features, value),
         length=_ask(_length, value),
         size_bytes=_ask(_size, value),
-        preview=_ask(_preview, value),
+        preview=_ask(previews.preview, value),
         kinds=kinds.of(value),
     )
 
@@ -55,7 +53,7 @@ def _describe_simple(value: Any, name: str) -> Value:
         module="builtins",
         length=len(value) if sized else None,
         size_bytes=_ask(_size, value),
-        preview=_ask(_preview, value),
+        preview=_ask(previews.preview, value),
         kinds=kinds.of(value),
     )
 
@@ -159,36 +157,18 @@ def _size(value: Any) -> int | None:
     size = getattr(value, "nbytes", None)
     if size is None or callable(size):
         memory = getattr(value, "memory_usage", None)
-        size = memory(index=True).sum() if callable(memory) else sys.getsizeof(value)
+        size = _table_size(value, memory) if callable(memory) else sys.getsizeof(value)
     return int(size) if 0 <= int(size) <= LARGEST else None
 
 
-class _Preview(reprlib.Repr):
-    """repr() with every container cut short, so that a huge one costs nothing."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdeque = 20
-        self.maxdict = 20
-        self.maxlevel = 4
-        self.maxlong = 100
-        self.maxstring = 240
-        self.maxother = MAX_PREVIEW_CHARS // 2
-
-    def repr_str(self, text: str, level: int) -> str:
-        return super().repr_str(text[: 2 * self.maxstring], level)
-
-    def repr_bytes(self, data: Any, level: int) -> str:
-        return super().repr_str(bytes(data[: 2 * self.maxstring]), level)  # type: ignore[arg-type]
-
-    repr_bytearray = repr_bytes
+def _table_size(table: Any, memory: Any) -> Any:
+    """Give what memory_usage adds up to, in a tenth of its time."""
+    plain, kinds_there = sys.modules["numpy"].dtype, list(table.dtypes)
+    if not all(isinstance(kind, plain) for kind in kinds_there):
+        return memory(index=True).sum()
+    return sum(kind.itemsize for kind in kinds_there) * len(table) + table.index.memory_usage()
 
 
-def _preview(value: Any) -> str:
-    return clean(_PREVIEW.repr(value), MAX_PREVIEW_CHARS)
-
-
-_PREVIEW = _Preview()
 _FEATURE_NAMES = ("feature_names_in_", "feature_names")  # scikit-learn, xgboost
 _FITTED = ("n_features_in_", "num_features", "feature_names_in_")
 _SIMPLE = frozenset([str, bytes, bytearray, int, float, bool, complex, type(None)])

@@ -88,9 +88,55 @@ def test_value_is_described(value: Any, told: dict[str, Any]) -> None:
     assert {name: getattr(got, name) for name in told} == told
 
 
-def test_dataframe_size_is_that_of_its_data() -> None:
-    frame = pandas.DataFrame({"a": range(1000)})
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pandas.DataFrame({"a": range(1000)}),
+        pandas.DataFrame({"a": range(1000), "b": "text", "c": 0.5}, index=[*range(1000)]),
+        pandas.DataFrame({"a": pandas.Categorical(["x", "y"] * 500)}),
+        pandas.DataFrame({"a": pandas.array([1, None] * 500, dtype="Int64")}),
+        pandas.DataFrame({"a": pandas.to_datetime(["2026-01-01"] * 9, utc=True)}),
+        pandas.DataFrame(),
+    ],
+    ids=["integers", "mixed", "categories", "nullable", "times", "empty"],
+)
+def test_dataframe_size_is_that_of_its_data(frame: pandas.DataFrame) -> None:
     assert described(frame).size_bytes == frame.memory_usage(index=True).sum()
+
+
+# ---------------------------------------------------------------- the preview
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (numpy.array([[0.5, 2], [1e-9, math.nan]]), "array([[0.5, 2], [1e-09, nan]])"),
+        (numpy.array([1 / 3], dtype="float32"), "array([0.333333])"),
+        (numpy.arange(4) > 1, "array([False, False, True, True])"),
+        (numpy.arange(30), f"array([{', '.join(map(str, range(20)))}, ...])"),
+        (numpy.zeros((9, 1)), "array([[0], [0], [0], [0], [0], [0], ...])"),
+        (numpy.zeros((2, 2, 2)), "array([[[0, 0], [0, 0]], ...])"),
+        (numpy.zeros((2, 0)), "array([[], []])"),
+        (numpy.array(2.5), "array(2.5)"),
+        (numpy.array(["a", "b"]), "array(['a', 'b'], dtype='<U1')"),
+        (
+            pandas.DataFrame({"a": [0.5, 15], "long": "x"}),
+            "     a  long\n0  0.5     x\n1   15     x",
+        ),
+        (
+            pandas.DataFrame([[7] * 25], columns=[*"abcdefghijklmnopqrstuvwxy"]),
+            "   " + "  ".join("abcdefghijklmnopqrst") + "  ...\n0  " + "7  " * 20 + "...",
+        ),
+        (
+            pandas.DataFrame({"a": range(7)}, index=[*"tuvwxyz"]),
+            "   a\nt  0\nu  1\nv  2\nw  3\nx  4\ny  5\n...",
+        ),
+        (pandas.DataFrame(), ""),
+        ([[1.5, 2]] * 9, "[[1.5, 2], [1.5, 2], [1.5, 2], [1.5, 2], [1.5, 2], [1.5, 2], ...]"),
+    ],
+)
+def test_preview_shows_the_beginning(value: Any, told: str) -> None:
+    assert described(value).preview == told
 
 
 # ---------------------------------------------------------------- bounded
