@@ -378,6 +378,7 @@ class Start(Strict):
     max_processes: Count | None = None
     max_file_bytes: Count | None = None
     cgroup_fds: list[Count] = field(default_factory=list)
+    home_fds: list[Count] = field(default_factory=list)
     file_fds: list[Count] = field(default_factory=list)
     type: Literal["start"] = "start"
 

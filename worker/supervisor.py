@@ -347,12 +347,13 @@ def limit(order: dict[str, Any]) -> None:
 def _spawn(order: dict[str, Any], groups: list[int]) -> int:
     """Start the worker in a session of its own, with this process's standard streams.
 
-    It is put into its control groups before it has run any code of the handler.
+    It is born in its control groups where this process can go there and back, else put into them.
     """
-    files = order.get("file_fds", [])
-    for descriptor in files:
+    files, homes = order.get("file_fds", []), order.get("home_fds", [])
+    for descriptor in (*files, *homes):
         os.set_inheritable(descriptor, False)
     places = zip(files, FILES)
+    _write_to(groups if homes else [], b"0")  # the process that writes
     pid = os.posix_spawn(
         order["argv"][0],
         order["argv"],
@@ -362,11 +363,15 @@ def _spawn(order: dict[str, Any], groups: list[int]) -> int:
         setsigmask=[],
         setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE],
     )
-    for descriptor in groups:
-        os.write(descriptor, b"%d" % pid)
-    for descriptor in files:
+    _write_to(homes or groups, b"0" if homes else b"%d" % pid)
+    for descriptor in (*files, *homes):
         os.close(descriptor)
     return pid
+
+
+def _write_to(descriptors: list[int], text: bytes) -> None:
+    for descriptor in descriptors:
+        os.write(descriptor, text)
 
 
 def _detach_standard_streams() -> None:

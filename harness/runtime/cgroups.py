@@ -32,6 +32,12 @@ class Place:
     version: int
     memory: Path
     pids: Path | None
+    is_ours: bool = True  # this process is in it, not in another that was delegated
+
+    @property
+    def members(self) -> str:
+        """Name the file that a process with one thread writes to."""
+        return "cgroup.procs" if self.version == 2 else "tasks"
 
 
 @dataclass(frozen=True)
@@ -79,8 +85,21 @@ class Group:
             raise Unavailable(f"{error.filename}: {error.strerror}") from None
 
     def join_files(self) -> list[str]:
-        """List the files to which a process id is written to put it into the group."""
-        return [str(folder / "cgroup.procs") for folder in self._folders()]
+        """List the files to which a process with one thread writes 0 to be in the group.
+
+        To move itself alone a thread need not wait until no other process forks or ends; v2 has no
+        such way, and takes some milliseconds.
+        """
+        return [str(folder / self._place.members) for folder in self._folders()]
+
+    def home_files(self) -> list[str]:
+        """List the files by which such a process goes back to where it was; none where it is dear.
+
+        A process that is born in the group has taken nothing before it was in it.
+        """
+        if self._place.version == 2 or not self._place.is_ours:
+            return []
+        return [str(folder.parent / self._place.members) for folder in self._folders()]
 
     def usage(self) -> Usage:
         """Read what the kernel counted."""
@@ -175,7 +194,7 @@ def _delegated(path: Path) -> Place:
         raise Unavailable(f"{path}: there is no such cgroup")
     if (path / "cgroup.controllers").exists():
         return _checked_v2(path)
-    return Place(1, path, None)
+    return Place(1, path, None, is_ours=False)
 
 
 def _below_our_own(root: Path, own: Path) -> Place:

@@ -79,8 +79,8 @@ class WorkerProcess:
         self.report, report_end = self._pipe()
         self._deadline = self._own(nameless("deadline", 8))
         self._instant = mmap.mmap(self._deadline, 8)
-        groups = [self._own(join) for join in self._group_descriptors()]
-        theirs = (request_end, reply_end, log_end, control_end, report_end, *groups)
+        groups, homes = self._group_descriptors()
+        theirs = (request_end, reply_end, log_end, control_end, report_end, *groups, *homes)
         streams, given = (request_end, reply_end, log_end), (control_end, report_end)
         self._popen: subprocess.Popen[bytes] | Forked
         if self._template is not None:
@@ -88,23 +88,24 @@ class WorkerProcess:
                 [*streams, *self._files, *given, self._deadline, *groups]
             )
         else:
-            self._popen = self._spawn(streams, (*given, self._deadline), groups)
+            self._popen = self._spawn(streams, (*given, self._deadline, *groups, *homes))
         for descriptor in theirs:
             self._close_one(descriptor)
-        order = replace(order, cgroup_fds=groups, file_fds=self._files)
+        order = replace(order, cgroup_fds=groups, home_fds=homes, file_fds=self._files)
         write_all(self.control, wire.encode(order))
         for descriptor in (self.requests, self.replies, self.log, self.control, self.report):
             os.set_blocking(descriptor, False)
 
     def _spawn(
-        self, streams: tuple[int, int, int], given: tuple[int, ...], groups: list[int]
+        self, streams: tuple[int, int, int], given: tuple[int, ...]
     ) -> "subprocess.Popen[bytes]":
+        named = map(str, given[:3])  # the others are named in the order
         return subprocess.Popen(
-            [*self._prefix, sys.executable, "-I", "-S", CHILD, "supervise", *map(str, given)],
+            [*self._prefix, sys.executable, "-I", "-S", CHILD, "supervise", *named],
             stdin=streams[0],
             stdout=streams[1],
             stderr=streams[2],
-            pass_fds=(*given, *groups, *self._files),
+            pass_fds=(*given, *self._files),
             start_new_session=True,
             env={},
             cwd="/",
@@ -186,11 +187,15 @@ class WorkerProcess:
             return any(self._private in value for value in process.environ().values())
         return False
 
-    def _group_descriptors(self) -> list[int]:
+    def _group_descriptors(self) -> tuple[list[int], list[int]]:
+        """Open the ways into the group, and those out of it for a supervisor that spawns there."""
         if self.group is None:
-            return []
-        flags = os.O_WRONLY | os.O_CLOEXEC
-        return [os.open(path, flags) for path in self.group.join_files()]
+            return [], []
+        homes = self.group.home_files() if self._template is None else []
+        return self._opened(self.group.join_files()), self._opened(homes)
+
+    def _opened(self, paths: list[str]) -> list[int]:
+        return [self._own(os.open(path, os.O_WRONLY | os.O_CLOEXEC)) for path in paths]
 
     def _own(self, descriptor: int) -> int:
         self._open.append(descriptor)

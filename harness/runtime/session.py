@@ -66,6 +66,7 @@ class Session:
         self._ended: protocol.Ended | protocol.NotStarted | None = None
         self._worker_pid: int | None = None
         self._sampled = 0
+        self._releases = b""
         self._ending: Ending | None = None
         self._kernel: Usage | None = None
         self._system_kills = system.oom_kills()
@@ -107,6 +108,7 @@ class Session:
         late = self.settle()
         if late is not None:
             return replace(self._answer(message.id, None, late, 0.0), late=True)
+        line, self._releases = self._releases + line, b""
         return self._exchange(line, message.id, ANSWERS[message.type], timeout_s)
 
     def carry(self, raw: Raw) -> protocol.Argument:
@@ -114,10 +116,11 @@ class Session:
         return self._process.bodies.carry(raw)
 
     def release(self, ids: list[str]) -> None:
-        """Let the worker forget the values of these calls. A dead worker has forgotten them."""
-        line = wire.encode(protocol.Release(ids=ids))
-        with contextlib.suppress(OSError):
-            os.write(self._process.requests, line)
+        """Let the worker forget the values of these calls, before its next request.
+
+        It goes with that request: to wake a process costs more than to carry out a call.
+        """
+        self._releases += wire.encode(protocol.Release(ids=ids))
 
     def settle(self) -> Ending | None:
         """Look for what happened since the last reply; end the worker if it was anything.
@@ -181,6 +184,7 @@ class Session:
     ) -> tuple[wire.Reply | None, Ending | None]:
         rest = self._write(line)
         hung_up_at: float | None = None
+        reply: wire.Reply | None = None
         while True:
             now = time.monotonic()
             ending = self._ending_by_now(now, deadline, hung_up_at)
@@ -199,10 +203,12 @@ class Session:
                     self._drain(descriptor)
                 else:
                     self._read(descriptor)
-            reply = self._reply(name, kinds)
+            reply = reply or self._reply(name, kinds)
             ending = self._end("log", self._flood) if self._flooded else self._silent_kill()
-            if ending is not None or reply is not None:
-                return (reply, None) if ending is None else (None, ending)
+            if ending is not None:
+                return None, ending
+            if reply is not None and self._worker_pid is not None:
+                return reply, None  # not before it is in its control groups
 
     def _ending_by_now(
         self, now: float, deadline: float, hung_up_at: float | None

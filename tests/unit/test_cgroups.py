@@ -21,13 +21,13 @@ MIB = 1 << 20
 NO_LIMIT = str(2**63 - 4096)
 
 V1_MEMORY = {
-    "cgroup.procs": "",
+    "tasks": "",
     "memory.limit_in_bytes": NO_LIMIT,
     "memory.memsw.limit_in_bytes": NO_LIMIT,
     "memory.max_usage_in_bytes": "0",
     "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n",
 }
-V1_PIDS = {"cgroup.procs": "", "pids.max": "max", "pids.events": "max 0\n"}
+V1_PIDS = {"tasks": "", "pids.max": "max", "pids.events": "max 0\n"}
 V2 = {
     "cgroup.procs": "",
     "cgroup.kill": "",
@@ -186,7 +186,7 @@ def test_delegated_path_is_used_as_it_is(v1: Imitation, v2: Imitation) -> None:
     delegated = v2.root / "user.slice" / "ours"
     assert cgroups.find(delegated) == Place(2, delegated, None)
     delegated = v1.root / "memory" / "of" / "us"
-    assert cgroups.find(delegated) == Place(1, delegated, None)
+    assert cgroups.find(delegated) == Place(1, delegated, None, is_ours=False)
 
 
 def test_delegated_path_that_is_not_there_is_told(tmp_path: Path) -> None:
@@ -213,6 +213,24 @@ def group_v2(v2: Imitation) -> Iterator[Group]:
 
 def folder_of(group: Group, number: int = 0) -> Path:
     return Path(group.join_files()[number]).parent
+
+
+def test_v1_is_entered_and_left_by_one_thread_at_a_time(group_v1: Group, v1: Imitation) -> None:
+    place = v1.find()
+    assert place.pids is not None
+    assert group_v1.home_files() == [str(place.memory / "tasks"), str(place.pids / "tasks")]
+    assert [Path(path).name for path in group_v1.join_files()] == ["tasks", "tasks"]
+
+
+def test_group_that_a_supervisor_cannot_leave_cheaply_is_not_entered_by_it(
+    group_v2: Group, tmp_path: Path
+) -> None:
+    assert [Path(path).name for path in group_v2.join_files()] == ["cgroup.procs"]
+    assert group_v2.home_files() == []
+    elsewhere = Place(1, tmp_path, None, is_ours=False)
+    delegated = Group(elsewhere, memory_bytes=None, max_processes=1)
+    assert delegated.home_files() == []
+    delegated.remove()
 
 
 def test_v1_limits_memory_with_swap_and_processes(group_v1: Group) -> None:
