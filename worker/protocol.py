@@ -460,11 +460,13 @@ class Preload(Strict):
     """Import these modules: the first line to a template. Answered by Warmed.
 
     "a.b" is a module; "a.b:name" a name of it, which may be a module too. directory is the parent
-    of the template's HOME and TMPDIR, in which no import may leave a file.
+    of the template's HOME and TMPDIR, in which no import may leave a file. spawns: it imports
+    nothing, and each supervisor that it forks starts its worker as a program of its own.
     """
 
     modules: list[str]
     directory: str
+    spawns: bool = False
     type: Literal["preload"] = "preload"
 
 

@@ -40,11 +40,10 @@ def main(arguments: list[str]) -> None:
 
 def restrict(program: str) -> None:
     """Load a filter (base64 of its instructions) for good. Raise Unavailable."""
-    from array import array  # it tells its address, as ctypes does, which takes 3 ms to load
-
-    code = array("B", binascii.a2b_base64(program))
-    address, size = code.buffer_info()
-    described = struct.pack("HP", size // INSTRUCTION_BYTES, address)
+    code = binascii.a2b_base64(program)
+    # Where CPython has the content of bytes; ctypes would say it, and takes 3 ms to load.
+    address = id(code) + bytes.__basicsize__ - 1
+    described = struct.pack("HP", len(code) // INSTRUCTION_BYTES, address)
     if libc.call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise Unavailable("no_new_privs was refused")
     if libc.call("prctl", PR_SET_SECCOMP, SECCOMP_MODE_FILTER, described, 0, 0) != 0:

@@ -39,6 +39,7 @@ def main(arguments: list[str]) -> None:
     for descriptor in (control, report, deadline):
         os.set_inheritable(descriptor, False)
     Supervisor(control, report, deadline).run()
+    os._exit(0)  # there is nothing to tear down, and the tester waits
 
 
 class Supervisor:
@@ -57,14 +58,15 @@ class Supervisor:
         """Take descriptors, and how a worker is started: None for a program of its own.
 
         `tester` is a pidfd, for a supervisor that is not the tester's child; it was forked then,
-        and `groups` are the descriptors of the order's groups by the numbers that they have here.
+        and `groups` are the descriptors of the order's groups, then those of its homes, by the
+        numbers that they have here.
         """
         self._control = control
         self._report = report
         self._deadline = deadline
         self._tester = tester
         self._groups = groups
-        self._start = start or _spawn
+        self._start = start or spawn
         self._parent = os.getppid()
         self._worker = 0
         self._status: Any = None
@@ -84,12 +86,14 @@ class Supervisor:
     def run(self) -> None:
         """Carry out the order on the control descriptor and report until the tree is gone."""
         order = codec.decode(self._first_line())
+        groups = order.get("cgroup_fds", [])
+        if self._groups is not None:
+            groups, order["home_fds"] = self._groups[: len(groups)], self._groups[len(groups) :]
         self._max_memory = order.get("memory_bytes")
         self._max_processes = order.get("max_processes")
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         subreaper = libc.become_subreaper()
-        groups = order.get("cgroup_fds", []) if self._groups is None else self._groups
         for descriptor in groups:
             os.set_inheritable(descriptor, False)
         try:
@@ -344,7 +348,7 @@ def limit(order: dict[str, Any]) -> None:
     os.chdir(order["directory"])
 
 
-def _spawn(order: dict[str, Any], groups: list[int]) -> int:
+def spawn(order: dict[str, Any], groups: list[int]) -> int:
     """Start the worker in a session of its own, with this process's standard streams.
 
     It is born in its control groups where this process can go there and back, else put into them.

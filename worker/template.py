@@ -59,7 +59,9 @@ class Template:
         self._channel = _socket.socket(fileno=channel)
         self._tester = tester
         self._output = output
+        self._pid = os.getpid()
         self._supervisors: set[int] = set()
+        self._spawns = False
         self._waiting: tuple[int, Any] | None = None
         for descriptor in (channel, tester, output):
             os.set_inheritable(descriptor, False)
@@ -78,9 +80,11 @@ class Template:
                 os.close(descriptor)
 
     def _warm_up(self, order: dict[str, Any]) -> Warmed:
-        sys.dont_write_bytecode = True
-        image.variables_before()
-        site.main()
+        self._spawns = order["spawns"]
+        if not self._spawns:
+            sys.dont_write_bytecode = True
+            image.variables_before()
+            site.main()
         found = preload.Preload(self._output, order["directory"])
         if not found.refusal:
             found.import_all(order["modules"])
@@ -88,6 +92,7 @@ class Template:
         for number in IGNORED:
             signal.signal(number, signal.SIG_IGN)
         image.take()
+        compile("", "template", "exec")  # what a first compilation makes takes a millisecond
         gc.collect()
         gc.freeze()  # else the first collection in each worker would copy every page
         return Warmed(
@@ -101,7 +106,7 @@ class Template:
         )
 
     def _hand(self, descriptors: list[int]) -> Any:
-        """Hand a supervisor the descriptors for its worker (6), for itself (3), and of groups."""
+        """Hand on the descriptors of a worker (6), of its supervisor (3), of groups and homes."""
         while self._fork_ahead():
             assert self._waiting is not None
             (pid, link), self._waiting = self._waiting, None
@@ -133,17 +138,15 @@ class Template:
         self._channel.close()
         os.close(self._output)
         try:
-            worker, to_worker = self._worker_ahead(link)
+            pair = None if self._spawns else self._worker_ahead(link)
             _, descriptors = self._receive(link)
+            link.close()
             streams, (control, report, deadline) = descriptors[:6], descriptors[6:9]
 
             def start(order: dict[str, Any], groups: list[int]) -> int:
-                _give(to_worker, codec.encode(order), [*streams, *groups])
-                for end in (link, to_worker):
-                    end.close()
-                for descriptor in streams:
-                    os.close(descriptor)
-                return worker
+                if pair is None:
+                    return _spawn(order, groups, streams)
+                return _hand_on(order, groups, streams, *pair)
 
             supervisor.Supervisor(
                 control, report, deadline, tester=self._tester, groups=descriptors[9:], start=start
@@ -175,11 +178,11 @@ class Template:
         descriptors: list[int] = []
         while not line.endswith(b"\n"):
             if self._tester in [descriptor for descriptor, _ in poll.poll()]:
-                os._exit(0)
+                self._leave()
             space = _socket.CMSG_SPACE(4 * MAX_DESCRIPTORS)
             part, ancillary, _, _ = channel.recvmsg(65536, space)
             if not part:
-                os._exit(0)
+                self._leave()
             line += part
             for _, _, data in ancillary:
                 descriptors += struct.unpack("%di" % (len(data) // 4), data)
@@ -189,7 +192,13 @@ class Template:
         try:
             self._channel.sendall(codec.encode(record))
         except OSError:
-            os._exit(0)
+            self._leave()
+
+    def _leave(self) -> None:
+        """End this process; a template ends what an import has started and what it has adopted."""
+        if os.getpid() == self._pid:
+            self._sweep()
+        os._exit(0)
 
     def _reap(self) -> None:
         """Collect what ended. The tester has asked again, so it holds the pidfds that it needs."""
@@ -216,6 +225,26 @@ class Template:
                 supervisor.kill(pid, signal.SIGKILL)
             time.sleep(0.0005)
         return Swept(processes=len(ended))
+
+
+def _hand_on(
+    order: dict[str, Any], groups: list[int], streams: list[int], worker: int, link: Any
+) -> int:
+    """Give the worker that waits its order and what it needs; give its id."""
+    _give(link, codec.encode(order), [*streams, *groups])
+    link.close()
+    for descriptor in streams:
+        os.close(descriptor)
+    return worker
+
+
+def _spawn(order: dict[str, Any], groups: list[int], streams: list[int]) -> int:
+    """Start the worker as a program of its own, by a supervisor that was forked; give its id."""
+    for number, descriptor in enumerate(streams[:3]):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    order["file_fds"] = streams[3:]
+    return supervisor.spawn(order, groups)
 
 
 def _threads() -> int:

@@ -62,13 +62,19 @@ class Launcher:
         """Start a supervisor and its worker: by a template where there is one, else fresh."""
         order = self._order()
         self.choice = self._choose(order)
-        if self.choice.template is not None:
+        template = self.choice.template or self._for_fresh()
+        if template is not None:
             try:
-                return self._process_by(self.choice.template, order)
+                return self._process_by(template, order)
             except Unusable as error:
-                self.choice.template.close()
-                self.choice = Choice(None, str(error))
+                template.close()
+                if template is self.choice.template:
+                    self.choice = Choice(None, str(error))
         return self._process_by(None, order)
+
+    def _for_fresh(self) -> Template | None:
+        """Give a template that forks the supervisor of a fresh worker; None to start that fresh."""
+        return None
 
     def _process_by(self, template: Template | None, order: protocol.Start) -> WorkerProcess:
         with ExitStack() as undo:
@@ -111,11 +117,12 @@ class Launcher:
     def _group(self, template: Template | None) -> cgroups.Group | None:
         if not self.plan.has("cgroup"):
             return None
+        forked = template is not None and not template.spawns
         return cgroups.Group(
             cgroups.here(),
             memory_bytes=self._memory_bytes,
             max_processes=self._limits.max_processes,
-            inherited_bytes=template.warmed.anonymous_bytes if template is not None else 0,
+            inherited_bytes=template.warmed.anonymous_bytes if template and forked else 0,
         )
 
     def _prefix(self) -> list[str]:
@@ -256,6 +263,10 @@ class HandlerLauncher(Launcher):
         if not hasattr(os, "pidfd_open"):
             return Choice(None, "this system cannot watch a process that is no child")
         return self._templates.choose(self._wanted(order), forced=self._spec.start == "warm")
+
+    def _for_fresh(self) -> Template | None:
+        possible = not self.plan.has("bwrap") and hasattr(os, "pidfd_open")
+        return self._templates.for_a_fresh_worker() if self._templates and possible else None
 
     def _wanted(self, order: protocol.Start) -> Wanted:
         """Say what the worker would like to find imported, and what would be in its way."""

@@ -85,7 +85,7 @@ class WorkerProcess:
         self._popen: subprocess.Popen[bytes] | Forked
         if self._template is not None:
             self._popen = self._template.fork(
-                [*streams, *self._files, *given, self._deadline, *groups]
+                [*streams, *self._files, *given, self._deadline, *groups, *homes]
             )
         else:
             self._popen = self._spawn(streams, (*given, self._deadline, *groups, *homes))
@@ -191,7 +191,8 @@ class WorkerProcess:
         """Open the ways into the group, and those out of it for a supervisor that spawns there."""
         if self.group is None:
             return [], []
-        homes = self.group.home_files() if self._template is None else []
+        spawned = self._template is None or self._template.spawns
+        homes = self.group.home_files() if spawned else []
         return self._opened(self.group.join_files()), self._opened(homes)
 
     def _opened(self, paths: list[str]) -> list[int]:

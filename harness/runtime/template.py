@@ -37,17 +37,23 @@ class Template:
         modules: Sequence[str],
         directory: Path,
         timeout_s: float,
+        *,
+        spawns: bool = False,
     ) -> None:
         """Start it, and wait until it has imported the modules. Raises Unusable.
 
-        `directory` is its own, with its HOME and TMPDIR.
+        `directory` is its own, with its HOME and TMPDIR. With `spawns` its supervisors start fresh
+        workers.
         """
+        self.spawns = spawns
         self._lock = threading.Lock()
         self._lines = wire.LineReader(protocol.LINE_OVERHEAD_BYTES)
         self._channel, their_end = socket.socketpair()
         self._popen = _start(executable, variables, directory, their_end)
         try:
-            order = protocol.Preload(modules=list(modules), directory=str(directory))
+            order = protocol.Preload(
+                modules=list(modules), directory=str(directory), spawns=spawns
+            )
             self._channel.sendall(wire.encode(order))
             answer = self._answer(timeout_s)
             if not isinstance(answer, protocol.Warmed):
@@ -97,7 +103,8 @@ class Template:
         try:
             self._popen.wait(LEAVE_WAIT_S)
         except subprocess.TimeoutExpired:
-            self._popen.kill()
+            with contextlib.suppress(OSError):
+                os.killpg(self._popen.pid, signal.SIGKILL)  # with what an import has started
             self._popen.wait()
 
     def _answer(self, timeout_s: float) -> wire.TemplateReport:

@@ -6,6 +6,7 @@ is in it.
 """
 
 import contextlib
+import sys
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from harness.runtime.template import Template, Unusable
 from worker.protocol import SAFE_PACKAGES
 
 MAX_TEMPLATES = 4
+START_S = 20.0  # of one that imports nothing
 SECOND = 2  # from so many workers of a key on, a template is cheaper than fresh starts
 
 
@@ -60,6 +62,8 @@ class Templates:
         self._asked: Counter[Key] = Counter()
         self._running: OrderedDict[Key, Template] = OrderedDict()
         self._unusable: dict[Key, str] = {}
+        self._spawning: Template | None = None
+        self._fresh = 0
         self._unsafe: dict[tuple[str, str], str] = {}
         self._learned: dict[str, set[str]] = {}
 
@@ -74,6 +78,9 @@ class Templates:
         with self._lock:
             while self._running:
                 self._running.popitem()[1].close()
+            if self._spawning is not None:
+                self._spawning.close()
+                self._spawning = None
             self._folder = None
             self._open.close()
 
@@ -95,6 +102,21 @@ class Templates:
                 names = ", ".join(taken[:3])
                 return Choice(None, f"{names} of the handler's own stands for a module in use")
             return Choice(template, self._told(key, template))
+
+    def for_a_fresh_worker(self) -> Template | None:
+        """Give the template whose supervisors start fresh workers, where one pays or is there."""
+        with self._lock:
+            self._fresh += 1
+            if self._spawning is not None and not self._spawning.running:
+                self._spawning.close()
+                self._spawning = None
+            if self._spawning is None and (self._eager or self._fresh >= SECOND):
+                with contextlib.suppress(Unusable):
+                    directory = self._directory()
+                    self._spawning = Template(
+                        sys.executable, {}, [], directory, START_S, spawns=True
+                    )
+            return self._spawning
 
     def learn(self, digest: str, modules: Iterable[str]) -> None:
         """Remember which modules a handler's model needed: next time they are imported before."""

@@ -12,6 +12,8 @@ import psutil
 import pytest
 
 from harness import InferenceHandlerSpec, InferenceTestResult, RuntimeTester
+from harness.checks import handler_test
+from harness.checks.kept import keeping
 from harness.runtime import cgroups, layers
 from tests.adversarial import levels, nobody
 from tests.adversarial.levels import Level
@@ -44,7 +46,7 @@ def run_at(unprivileged: nobody.Nobody | str) -> RunAt:
         asked = spec.model_copy(update={"isolation": level.isolation, "start": level.start})
         if not level.nobody:
             probes = {name: probe() for name, probe in layers.PROBES.items()}
-            tester = RuntimeTester().test_inference_handler
+            tester = by_a_kept_tester if level.kept else RuntimeTester().test_inference_handler
         elif isinstance(unprivileged, str):
             pytest.skip(unprivileged)
         else:
@@ -60,6 +62,14 @@ def run_at(unprivileged: nobody.Nobody | str) -> RunAt:
         return result
 
     return run
+
+
+def by_a_kept_tester(spec: InferenceHandlerSpec) -> InferenceTestResult:
+    """Test by a fresh worker whose supervisor a template forks, as from the second worker on."""
+    with keeping(None) as kept:
+        assert kept.templates.for_a_fresh_worker() is None
+        assert kept.templates.for_a_fresh_worker() is not None
+        return handler_test.run(spec, None, kept=kept)
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,8 @@
 """The levels under which every fault is run: as this user, and as one without privileges.
 
 All rows are run under every level; of the death matrix, which is about the worker and not about
-what holds it in, the whole under `auto` and a tenth under each other level. Of the rows with warm
-workers, some. With scripts/test --long, all of it everywhere.
+what holds it in, the whole under `auto` and a tenth under each other level. Of the rows where a
+template forked worker or supervisor, some. With scripts/test --long, all of it everywhere.
 """
 
 from __future__ import annotations
@@ -19,24 +19,29 @@ from harness.runtime import layers
 from tests.adversarial.faults import FAULTS, LONG, MATRIX, Fault
 
 SHARE_OF_THE_MATRIX = 10
-SHARE_OF_THE_WARM = 4  # of the other rows, with workers that a template forked
+SHARE_OF_THE_FORKED = 4  # of the other rows, where a template forked worker or supervisor
 
 
 @dataclass(frozen=True)
 class Level:
-    """A level of isolation, how workers start, and whether the tester has no privileges."""
+    """A level of isolation, how workers start, and whether the tester has no privileges.
+
+    `kept`: the tester has tested before, so that a template forks the supervisor of a fresh worker.
+    """
 
     name: str
     isolation: str
     nobody: bool = False
     start: str = "fresh"
+    kept: bool = False
 
 
 AUTO = Level("auto", "auto")
 WARM = Level("warm", "auto", start="warm")
+KEPT = Level("kept", "auto", kept=True)
 AS_ROOT = (Level("process", "process"), AUTO, Level("bwrap", "bwrap"), Level("max", "max"))
 AS_NOBODY = (Level("auto-nobody", "auto", True), Level("bwrap-nobody", "bwrap", True))
-LEVELS = (*AS_ROOT, *AS_NOBODY, WARM)
+LEVELS = (*AS_ROOT, *AS_NOBODY, WARM, KEPT)
 BESIDE_OTHERS = Level("beside others", "auto")  # a tenth of the matrix is enough there
 
 
@@ -53,10 +58,10 @@ def faults_under(level: Level, offset: int = 0) -> list[Fault]:
     """List the faults to run under a level; each has another tenth of the matrix."""
     whole = LONG or level is AUTO
     cells = MATRIX if whole else MATRIX[offset::SHARE_OF_THE_MATRIX]
-    share = SHARE_OF_THE_WARM if level is WARM and not LONG else 1
+    share = SHARE_OF_THE_FORKED if level in (WARM, KEPT) and not LONG else 1
     return [
         fault
-        for number, fault in enumerate(FAULTS)
+        for number, fault in enumerate(FAULTS, level is KEPT)
         if (fault in MATRIX or number % share == 0)
         and (fault not in MATRIX or fault in cells)
         and (not fault.only or level.isolation in fault.only)

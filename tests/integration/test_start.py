@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 import venv
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from harness import InferenceHandlerSpec, InferenceTestResult, InferenceTestSample, RuntimeTester
 from harness.runtime import layers
 from harness.spec_environment import PythonEnvironment
+from tests.adversarial.conftest import processes_of
 from tests.conftest import MakePackage
 from tests.handlers.good import packages
 from tests.integration.test_good_handlers import SAMPLES
@@ -193,6 +196,35 @@ def test_auto_is_fresh_alone_and_warm_from_the_second_on(package: MakePackage) -
     assert ways[2] == ("warm", PLAIN)
 
 
+def test_supervisors_of_fresh_workers_are_forked_from_the_second_on(package: MakePackage) -> None:
+    spec = spec_for(package({"code/inference.py": FUNCTIONS + "import os" + TELLS}), start="fresh")
+    with RuntimeTester() as tester:
+        first, second, third = (answer(tester.test_inference_handler(spec)) for _ in range(3))
+        templates = [child.pid for child in children() if "template" in child.cmdline()]
+    assert first == [os.getpid()]
+    assert [second, third] == [templates, templates]
+
+
+TELLS = """
+def output_fn(prediction, accept):
+    with open("/proc/%d/stat" % os.getppid()) as file:
+        return [int(file.read().rpartition(")")[2].split()[1])]
+"""
+
+
+def test_template_of_supervisors_that_was_killed_is_started_anew(package: MakePackage) -> None:
+    spec = spec_for(package({"code/inference.py": FUNCTIONS}), start="fresh")
+    with RuntimeTester() as tester:
+        for _ in range(2):
+            assert tester.test_inference_handler(spec).overall_success
+        (template,) = [child for child in children() if "template" in child.cmdline()]
+        template.kill()
+        template.wait()
+        assert tester.test_inference_handler(spec).overall_success
+        (another,) = [child for child in children() if "template" in child.cmdline()]
+        assert another.pid != template.pid
+
+
 def test_fresh_stays_fresh_and_a_sandbox_has_no_template(package: MakePackage) -> None:
     files = {"code/inference.py": FUNCTIONS}
     with RuntimeTester() as tester:
@@ -268,6 +300,24 @@ def test_unsafe_modules_are_left_out_and_reported(
         for _ in range(2):  # found, then remembered
             told = f"imported before: harmless; left out: unsafe_{kind} ({what})"
             assert how(tester.test_inference_handler(spec)) == ("warm", told)
+    assert wait_until(lambda: not list(processes_of(Path(tempfile.gettempdir())))), "it is left"
+
+
+def test_an_import_that_starts_a_process_and_hangs_leaves_nothing(
+    environment: Path, package: MakePackage
+) -> None:
+    code = UNSAFE["children"][0] + "\nP.wait()"
+    (environment / "unsafe_hanging.py").write_text(code)
+    spec = spec_for(
+        package({"code/inference.py": FUNCTIONS}),
+        environment=python_of(environment),
+        preload=("unsafe_hanging",),
+        limits={"startup_timeout_seconds": 1},
+        start="warm",
+    )
+    result = RuntimeTester().test_inference_handler(spec)
+    assert how(result) == ("fresh", "the template did not answer in 1 s")
+    assert wait_until(lambda: not list(processes_of(Path(tempfile.gettempdir())))), "it is left"
 
 
 def test_a_module_that_is_not_there_is_the_handlers_affair(package: MakePackage) -> None:
