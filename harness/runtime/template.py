@@ -51,9 +51,7 @@ class Template:
         self._channel, their_end = socket.socketpair()
         self._popen = _start(executable, variables, directory, their_end)
         try:
-            order = protocol.Preload(
-                modules=list(modules), directory=str(directory), spawns=spawns
-            )
+            order = protocol.Preload(modules=list(modules), directory=str(directory), spawns=spawns)
             self._channel.sendall(wire.encode(order))
             answer = self._answer(timeout_s)
             if not isinstance(answer, protocol.Warmed):
