@@ -195,8 +195,10 @@ class Template:
             self._leave()
 
     def _leave(self) -> None:
-        """End this process; a template ends what an import has started and what it has adopted."""
+        """End this process; a template ends who waits, what it adopted, what an import started."""
         if os.getpid() == self._pid:
+            if self._waiting is not None:
+                self._supervisors.discard(self._waiting[0])
             self._sweep()
         os._exit(0)
 

@@ -300,7 +300,21 @@ def test_unsafe_modules_are_left_out_and_reported(
         for _ in range(2):  # found, then remembered
             told = f"imported before: harmless; left out: unsafe_{kind} ({what})"
             assert how(tester.test_inference_handler(spec)) == ("warm", told)
-    assert wait_until(lambda: not list(processes_of(Path(tempfile.gettempdir())))), "it is left"
+    assert left() == []
+
+
+def left() -> list[psutil.Process]:
+    return list(processes_of(Path(tempfile.gettempdir())))
+
+
+def test_who_waited_to_be_used_is_gone_with_the_tester(package: MakePackage) -> None:
+    for start in ("warm", "fresh"):
+        spec = spec_for(package({"code/inference.py": FUNCTIONS}), start=start)
+        with RuntimeTester() as tester:
+            for _ in range(2):
+                assert tester.test_inference_handler(spec).overall_success
+            assert left(), "of a template, and of who waits"
+        assert left() == []
 
 
 def test_an_import_that_starts_a_process_and_hangs_leaves_nothing(
@@ -317,7 +331,7 @@ def test_an_import_that_starts_a_process_and_hangs_leaves_nothing(
     )
     result = RuntimeTester().test_inference_handler(spec)
     assert how(result) == ("fresh", "the template did not answer in 1 s")
-    assert wait_until(lambda: not list(processes_of(Path(tempfile.gettempdir())))), "it is left"
+    assert wait_until(lambda: not left()), left()
 
 
 def test_a_module_that_is_not_there_is_the_handlers_affair(package: MakePackage) -> None:
