@@ -207,8 +207,8 @@ class Session:
             ending = self._end("log", self._flood) if self._flooded else self._silent_kill()
             if ending is not None:
                 return None, ending
-            if reply is not None and self._worker_pid is not None:
-                return reply, None  # not before it is in its control groups
+            if reply is not None and (self._worker_pid is not None or kinds is not GREETING):
+                return reply, None  # a greeting, when the worker is in its control groups
 
     def _ending_by_now(
         self, now: float, deadline: float, hung_up_at: float | None
