@@ -75,7 +75,7 @@ def run(
         return Flow(None, tuple(requests))
     model = live.model_call()
     live.settle()
-    if live.row(model).success:
+    if live.succeeded(model):
         if live.transforms and stages:
             stages = TRANSFORM
         _Requests(live, stages, model).make_all(_let_in(spec, every))
@@ -158,9 +158,8 @@ class _Requests:
         for stage in self._stages:
             call = self._call(stage, request)
             request.calls[stage] = call
-            row = self._live.row(call)
-            if not row.success:
-                self._remember_hopeless(request, stage, row)
+            if not self._live.succeeded(call):
+                self._remember_hopeless(request, stage, self._live.row(call))
                 break
         self._live.forget(list(request.calls.values()))
         if any(self._live.worker_died(call) for call in request.calls.values()):
@@ -169,16 +168,18 @@ class _Requests:
     def _wants_a_repeat(self, request: Request) -> bool:
         """Say whether to make the request again: to compare, or for the chance to be faster."""
         sample, made = request.sample, [request, *request.repeats]
+        limit = sample.max_seconds
+        if not sample.deterministic and limit is None:
+            return False
         if not self._live.running or not all(map(self._was_answered, made)):
             return False
         if sample.deterministic and not request.repeats:
             return True
-        limit = sample.max_seconds
         slow = limit is not None and min(map(self._seconds, made)) > limit
         return slow and len(made) < ATTEMPTS
 
     def _was_answered(self, request: Request) -> bool:
-        return all(self._live.row(call).success for call in request.calls.values())
+        return all(map(self._live.succeeded, request.calls.values()))
 
     def _seconds(self, request: Request) -> float:
         return sum(self._live.row(call).execution_time for call in request.calls.values())

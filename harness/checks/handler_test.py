@@ -9,7 +9,8 @@ from harness.checks.diagnosis import diagnose
 from harness.checks.diagnosis.case import Case
 from harness.checks.diagnosis.package_faults import look, with_live
 from harness.checks.kept import Kept
-from harness.checks.live import Listener, opened
+from harness.checks.ledger import Listener
+from harness.checks.live import opened
 from harness.checks.samples import collect
 from harness.environments.tool import Note
 from harness.results import InferenceTestResult

@@ -5,7 +5,7 @@ input_fn finds a fresh one.
 """
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -14,11 +14,10 @@ from harness.artifacts import changes
 from harness.artifacts.package import Package, open_package
 from harness.artifacts.shelf import alone
 from harness.artifacts.workspace import RunDirectory
-from harness.checks import arguments, signatures, validation, verdict
+from harness.checks import arguments, signatures, verdict
 from harness.checks.arguments import Headers
 from harness.checks.kept import Kept
-from harness.checks.observations import Observations
-from harness.checks.redaction import Redaction
+from harness.checks.ledger import Entry, Ledger, Listener
 from harness.checks.signatures import Definition
 from harness.environments import base_sets, preflight
 from harness.environments.provided import provided
@@ -29,7 +28,7 @@ from harness.results import (
     FunctionTestResult,
     IsolationSummary,
     MemoryCurve,
-    NetworkAttempt,
+    Phase,
     ResponseSummary,
 )
 from harness.runtime import isolation, layers
@@ -42,7 +41,6 @@ from harness.specs import InferenceHandlerSpec
 
 NO_REQUEST = Headers()
 Parameter = protocol.Argument | Raw
-Listener = Callable[[FunctionTestResult], None]
 
 
 class LiveHandler:
@@ -66,19 +64,13 @@ class LiveHandler:
         self.isolation: IsolationSummary | None = None
         self.environment: EnvironmentSummary | None = None
         self._launcher = launcher
-        self._on_row = on_row or (lambda row: None)
         self._limits = spec.effective_limits
         self._session: Session | None = None
         self._functions: dict[str, protocol.Function] = {}
-        self._rows: dict[str, FunctionTestResult] = {}
-        self._responses: dict[str, ResponseSummary] = {}
+        self._ledger = Ledger(self._limits, spec.environ_vars, on_row)
         self._deadly: set[str] = set()
         self._latest: dict[str, str] = {}
-        self._last_id: str | None = None
-        self._load_attempts: list[NetworkAttempt] = []
         self.memory_curve: MemoryCurve | None = None
-        self._observations = Observations(self._limits)
-        self._redaction = Redaction(spec.environ_vars)
         self._model_before = changes.listing(package.model_dir)
 
     # ------------------------------------------------------------ the functions
@@ -125,7 +117,9 @@ class LiveHandler:
         called = self.not_loaded(name) or self._by_name(name, parameters)
         given = {key: arguments.shown(value) for key, value in parameters.items()}
         shown = called.model_copy(update={"input_parameters": given})
-        self._rows.update({key: shown for key, row in self._rows.items() if row is called})
+        for name, row in self._ledger.rows.items():
+            if row is called:
+                self._ledger.put(name, shown)
         return shown
 
     def not_loaded(self, function: str) -> FunctionTestResult | None:
@@ -134,7 +128,7 @@ class LiveHandler:
         if failed is None:
             return None
         name = secrets.token_hex(8)
-        self._record(name, function, failed, "import", {})
+        self._enter(name, function, failed, "import", {})
         return self.row(name)
 
     def definitions(self) -> dict[str, Definition]:
@@ -255,7 +249,7 @@ class LiveHandler:
         name = secrets.token_hex(8)
         failed = self._ensure_loaded()
         if failed is not None:
-            self._record(name, function, failed, "import", fields)
+            self._enter(name, function, failed, "import", fields)
             return name
         assert self._session is not None
         answer = self._session.request(
@@ -268,15 +262,16 @@ class LiveHandler:
                 body_bytes=headers.body_bytes,
             ),
             self._limits.timeout_seconds or 0.0,
+            meanwhile=self._ledger.catch_up,
         )
         if answer.late:
             self._lose(answer.ending)
-            before = self._rows[self._last_id] if self._last_id else None
+            before = self._ledger.last
             lost = f"{before.function_name} {before.outcome}" if before else "the worker was lost"
             reason = f"{lost} after its answer".replace("_exceeded", " exceeded")
-            self._rows[name] = verdict.skipped(function, reason, **fields)
+            self._ledger.put(name, verdict.skipped(function, reason, **fields))
         else:
-            self._record(name, function, answer, "call", fields)
+            self._enter(name, function, answer, "call", fields)
         return name
 
     def _carried(self, session: Session, item: Parameter) -> protocol.Argument:
@@ -284,11 +279,15 @@ class LiveHandler:
 
     def row(self, name: str) -> FunctionTestResult:
         """Give the row of a call, amended by what was found out later."""
-        return self._rows[name]
+        return self._ledger.rows[name]
+
+    def succeeded(self, name: str) -> bool:
+        """Say whether a call passed; to ask for that costs less than its row."""
+        return self._ledger.succeeded(name)
 
     def response(self, name: str) -> ResponseSummary | None:
         """Give the response that the container makes of what a call returned or raised."""
-        return self._responses.get(name)
+        return self._ledger.response(name)
 
     def worker_died(self, name: str) -> bool:
         """Say whether a server's worker would not have survived the answer to this call."""
@@ -334,7 +333,7 @@ class LiveHandler:
         session, self._session = self._session, None
         ending = session.close()
         if ending.cause != "closed":
-            self._amend(ending)
+            self._ledger.amend(ending)
         elif ending.exit_code != 0:
             self.warnings.append(f"at the worker's exit: {ending.detail}{verdict.how(ending)}")
         self._note_end(session, ending)
@@ -343,8 +342,9 @@ class LiveHandler:
         """Add the warnings that only the whole run shows; call it after `close`."""
         network = self.isolation.network if self.isolation else None
         private = self._launcher.interpreter.private is not None
-        self.warnings += self._observations.warnings(self._rows.values(), network, private=private)
-        self.isolation = self._observations.complete(self.isolation)
+        rows, observations = self._ledger.rows.values(), self._ledger.observations
+        self.warnings += observations.warnings(rows, network, private=private)
+        self.isolation = observations.complete(self.isolation)
         self.warnings += changes.told(
             self._model_before, changes.listing(self.package.model_dir), "the model directory"
         )
@@ -363,8 +363,7 @@ class LiveHandler:
         answer = self._launcher.load(session, secrets.token_hex(8))
         if isinstance(answer.reply, protocol.Loaded):
             self._session = session
-            self._load_attempts = verdict.attempts_of(answer.reply)
-            self._observations.forget_worker()
+            self._ledger.loaded(verdict.attempts_of(answer.reply))
             self._functions = {item.name: item for item in answer.reply.functions}
             return None
         session.close()
@@ -374,34 +373,12 @@ class LiveHandler:
             )
         return answer
 
-    def _record(
-        self, name: str, function: str, answer: Answer, phase: Any, fields: dict[str, Any]
+    def _enter(
+        self, name: str, function: str, answer: Answer, phase: Phase, fields: dict[str, Any]
     ) -> None:
-        verdict_fields = verdict.judge(answer, self._limits, phase=phase, function=function)
-        value = verdict_fields.get("output_data")
-        details = validation.validate(function, value) if value is not None else {}
-        if not self.defines(function):
-            details["default"] = True
-        row = FunctionTestResult(
-            function_name=function,  # type: ignore[arg-type]
-            **{"validation_details": details, **fields, **verdict_fields},
-        )
-        if self._load_attempts:
-            # What the import tried is shown with the first call, as its log is.
-            found = [*self._load_attempts, *row.network_attempts]
-            row = row.model_copy(update={"network_attempts": found})
-            self._load_attempts = []
-        self._observations.take(row, answer)
-        row = self._redaction.of(row)
-        self._rows[name] = row
-        self._last_id = name
-        self._on_row(row)
-        response = verdict.response_of(answer.reply)
-        if response is not None:
-            # An answer is the handler's own; what is told of an exception is not.
-            self._responses[name] = response if row.success else self._redaction.of(response)
-            if verdict.is_deadly(answer.reply):
-                self._deadly.add(name)
+        self._ledger.enter(Entry(name, function, answer, phase, self.defines(function), fields))
+        if verdict.is_deadly(answer.reply):
+            self._deadly.add(name)
         if isinstance(answer.reply, protocol.Returned):
             self._latest[function] = name
             if answer.reply.modules is not None:
@@ -412,13 +389,8 @@ class LiveHandler:
     def _lose(self, ending: Ending | None) -> None:
         """The worker did something after its last answer: that call is to blame."""
         if ending is not None:
-            self._amend(ending)
+            self._ledger.amend(ending)
         self._drop(ending)
-
-    def _amend(self, ending: Ending) -> None:
-        if self._last_id is not None:
-            self._rows[self._last_id] = verdict.late(self._rows[self._last_id], ending)
-            self._responses.pop(self._last_id, None)
 
     def _drop(self, ending: Ending | None) -> None:
         """Give up the worker and every value in it."""
@@ -447,7 +419,7 @@ class LiveHandler:
             if source not in self._latest:
                 raise SpecError(f"there is no value of {source}; call it first, or give one")
             return arguments.kept_argument(self._latest[source])
-        for name, row in self._rows.items():
+        for name, row in self._ledger.rows.items():
             if row is value:
                 return arguments.kept_argument(name)
         return arguments.plain_argument(value)

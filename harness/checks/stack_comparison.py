@@ -6,7 +6,7 @@ from typing import get_args
 
 from harness.checks import handler_test
 from harness.checks.kept import Kept, keeping
-from harness.checks.live import Listener
+from harness.checks.ledger import Listener
 from harness.environments.tool import Note
 from harness.results import EndToEndTestResult, InferenceTestResult
 from harness.specs import InferenceHandlerSpec, Stack

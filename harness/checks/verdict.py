@@ -64,6 +64,14 @@ def judge(answer: Answer, limits: Limits, *, phase: Phase, function: str) -> dic
     return fields | {"outcome": Outcome.passed}
 
 
+def is_pass(answer: Answer) -> bool:
+    """Say whether `judge` finds that the call passed."""
+    reply = answer.reply
+    if answer.ending is not None or not isinstance(reply, protocol.Returned):
+        return False
+    return reply.oversize_bytes is None and (reply.response is None or _is_sent(reply.response))
+
+
 def outcome_of(ending: Ending) -> Outcome:
     """Give the outcome for a worker that ended before it answered."""
     if ending.cause in BY_CAUSE:
@@ -259,10 +267,14 @@ def _judge_returned(reply: protocol.Returned, limits: Limits) -> dict[str, Any]:
             + ")",
         }
     response = reply.response
-    if response is not None and (response.status is None or not 200 <= response.status < 300):
+    if response is not None and not _is_sent(response):
         return fields | {
             "outcome": Outcome.failed,
             "error_message": f"the returned {value.type} could not be sent: the container answers "
             f"{response.status}: {response.reason}",
         }
     return fields | {"outcome": Outcome.passed}
+
+
+def _is_sent(response: protocol.Response) -> bool:
+    return response.status is not None and 200 <= response.status < 300

@@ -8,6 +8,7 @@ import contextlib
 import os
 import select
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import worker.protocol as protocol
@@ -99,17 +100,20 @@ class Session:
                 return self._answer("", None, ending, answer.elapsed_s)
         return answer
 
-    def request(self, message: Request, timeout_s: float) -> Answer:
+    def request(
+        self, message: Request, timeout_s: float, *, meanwhile: Callable[[], None] | None = None
+    ) -> Answer:
         """Send one request and wait for its reply, at most so many seconds.
 
-        Raises ValueError when the message has a number that JSON cannot carry.
+        `meanwhile` is short work of the tester's own, done when the worker has the request. Raises
+        ValueError when the message has a number that JSON cannot carry.
         """
         line = wire.encode(message)
         late = self.settle()
         if late is not None:
             return replace(self._answer(message.id, None, late, 0.0), late=True)
         line, self._releases = self._releases + line, b""
-        return self._exchange(line, message.id, ANSWERS[message.type], timeout_s)
+        return self._exchange(line, message.id, ANSWERS[message.type], timeout_s, meanwhile)
 
     def carry(self, raw: Raw) -> protocol.Argument:
         """Make an argument of the next request of bytes."""
@@ -158,14 +162,21 @@ class Session:
 
     # ------------------------------------------------------------ one request
 
-    def _exchange(self, line: bytes, name: str, kinds: Kinds, timeout_s: float) -> Answer:
+    def _exchange(
+        self,
+        line: bytes,
+        name: str,
+        kinds: Kinds,
+        timeout_s: float,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Answer:
         """Write the request and read until its reply, an ending or the deadline: first wins."""
         start = time.monotonic()
         deadline = start + timeout_s
         self._process.set_deadline(deadline + SECOND_NET_S)
         self._sampled = 0
         try:
-            reply, ending = self._converse(line, name, kinds, deadline)
+            reply, ending = self._converse(line, name, kinds, deadline, meanwhile)
         except wire.LineTooLong as error:
             reply, ending = None, self._end("reply", str(error))
         except wire.Violation as error:
@@ -180,9 +191,16 @@ class Session:
         return self._answer(name, reply, ending, elapsed)
 
     def _converse(
-        self, line: bytes, name: str, kinds: Kinds, deadline: float
+        self,
+        line: bytes,
+        name: str,
+        kinds: Kinds,
+        deadline: float,
+        meanwhile: Callable[[], None] | None,
     ) -> tuple[wire.Reply | None, Ending | None]:
         rest = self._write(line)
+        if meanwhile is not None:
+            meanwhile()
         hung_up_at: float | None = None
         reply: wire.Reply | None = None
         while True:
