@@ -31,8 +31,13 @@ def preview(value: Any) -> str:
     elif kind is _class("pandas", "DataFrame"):
         text = _table(value)
     else:
-        text = _BOUNDED.repr(value)
+        return of_builtin(value)
     return clean(text, MAX_PREVIEW_CHARS)
+
+
+def of_builtin(value: Any) -> str:
+    """Write the beginning of a value that is no array and no table."""
+    return clean(_BOUNDED.repr(value), MAX_PREVIEW_CHARS)
 
 
 def _class(module: str, name: str) -> Any:

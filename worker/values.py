@@ -53,7 +53,7 @@ def _describe_simple(value: Any, name: str) -> Value:
         module="builtins",
         length=len(value) if sized else None,
         size_bytes=_ask(_size, value),
-        preview=_ask(previews.preview, value),
+        preview=_ask(previews.of_builtin, value),
         kinds=kinds.of(value),
     )
 
