@@ -32,7 +32,7 @@ class Place:
     version: int
     memory: Path
     pids: Path | None
-    is_ours: bool = True  # this process is in it, not in another that was delegated
+    is_ours: bool = False  # v1: this process is in it, and may go back to it
 
     @property
     def members(self) -> str:
@@ -97,7 +97,7 @@ class Group:
 
         A process that is born in the group has taken nothing before it was in it.
         """
-        if self._place.version == 2 or not self._place.is_ours:
+        if not self._place.is_ours:
             return []
         return [str(folder.parent / self._place.members) for folder in self._folders()]
 
@@ -194,7 +194,7 @@ def _delegated(path: Path) -> Place:
         raise Unavailable(f"{path}: there is no such cgroup")
     if (path / "cgroup.controllers").exists():
         return _checked_v2(path)
-    return Place(1, path, None, is_ours=False)
+    return Place(1, path, None)
 
 
 def _below_our_own(root: Path, own: Path) -> Place:
@@ -221,8 +221,10 @@ def _v1(root: Path, groups: dict[str, str]) -> Place:
     folder = root / "memory" / memory.lstrip("/")
     if not os.access(folder, os.W_OK):
         raise Unavailable(f"{folder}: not there, or not ours to write below")
-    pids = groups.get("pids", "/")
-    return Place(1, folder, None if pids == "/" else root / "pids" / pids.lstrip("/"))
+    path = groups.get("pids", "/")
+    pids = None if path == "/" else root / "pids" / path.lstrip("/")
+    tasks = [place / "tasks" for place in (folder, pids) if place is not None]
+    return Place(1, folder, pids, is_ours=all(os.access(file, os.W_OK) for file in tasks))
 
 
 def _checked_v2(folder: Path) -> Place:

@@ -186,7 +186,7 @@ def test_delegated_path_is_used_as_it_is(v1: Imitation, v2: Imitation) -> None:
     delegated = v2.root / "user.slice" / "ours"
     assert cgroups.find(delegated) == Place(2, delegated, None)
     delegated = v1.root / "memory" / "of" / "us"
-    assert cgroups.find(delegated) == Place(1, delegated, None, is_ours=False)
+    assert cgroups.find(delegated) == Place(1, delegated, None)
 
 
 def test_delegated_path_that_is_not_there_is_told(tmp_path: Path) -> None:
@@ -216,10 +216,16 @@ def folder_of(group: Group, number: int = 0) -> Path:
 
 
 def test_v1_is_entered_and_left_by_one_thread_at_a_time(group_v1: Group, v1: Imitation) -> None:
+    assert [Path(path).name for path in group_v1.join_files()] == ["tasks", "tasks"]
+    assert group_v1.home_files() == []  # where it may not write
     place = v1.find()
     assert place.pids is not None
-    assert group_v1.home_files() == [str(place.memory / "tasks"), str(place.pids / "tasks")]
-    assert [Path(path).name for path in group_v1.join_files()] == ["tasks", "tasks"]
+    homes = [place.memory / "tasks", place.pids / "tasks"]
+    for file in homes:
+        file.touch()
+    group = Group(v1.find(), memory_bytes=None, max_processes=1)
+    assert group.home_files() == [str(file) for file in homes]
+    group.remove()
 
 
 def test_group_that_a_supervisor_cannot_leave_cheaply_is_not_entered_by_it(
@@ -227,7 +233,7 @@ def test_group_that_a_supervisor_cannot_leave_cheaply_is_not_entered_by_it(
 ) -> None:
     assert [Path(path).name for path in group_v2.join_files()] == ["cgroup.procs"]
     assert group_v2.home_files() == []
-    elsewhere = Place(1, tmp_path, None, is_ours=False)
+    elsewhere = Place(1, tmp_path, None)
     delegated = Group(elsewhere, memory_bytes=None, max_processes=1)
     assert delegated.home_files() == []
     delegated.remove()
