@@ -4,11 +4,12 @@ Bytes from a child are hostile: a line is at most so long, valid UTF-8 JSON, and
 messages of `worker.protocol`, or it is a Violation.
 """
 
+import json
 from typing import Annotated, Any, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from worker import codec, protocol
+from worker import protocol
 
 Reply = protocol.Ready | protocol.Loaded | protocol.Returned | protocol.Raised | protocol.Refused
 Report = protocol.Started | protocol.NotStarted | protocol.Sample | protocol.Ended
@@ -17,6 +18,7 @@ TemplateReport = protocol.Warmed | protocol.Forked | protocol.Declined | protoco
 
 T = TypeVar("T")
 
+_encoder = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=protocol.parts)
 # Without it, pydantic keeps the last 16,384 short strings that any worker ever sent.
 _config = ConfigDict(cache_strings="keys")
 _replies: TypeAdapter[Reply] = TypeAdapter(
@@ -41,7 +43,7 @@ class LineTooLong(Violation):
 def encode(message: object) -> bytes:
     """Write a message as one line. Raises ValueError for what JSON cannot carry."""
     try:
-        return codec.encode(message)
+        return _encoder.encode(message).encode("ascii") + b"\n"
     except RecursionError:
         raise ValueError("a value holds itself, or is nested too deeply") from None
 
