@@ -67,7 +67,6 @@ class Session:
         self._ended: protocol.Ended | protocol.NotStarted | None = None
         self._worker_pid: int | None = None
         self._sampled = 0
-        self._releases = b""
         self._ending: Ending | None = None
         self._kernel: Usage | None = None
         self._system_kills = system.oom_kills()
@@ -112,7 +111,6 @@ class Session:
         late = self.settle()
         if late is not None:
             return replace(self._answer(message.id, None, late, 0.0), late=True)
-        line, self._releases = self._releases + line, b""
         return self._exchange(line, message.id, ANSWERS[message.type], timeout_s, meanwhile)
 
     def carry(self, raw: Raw) -> protocol.Argument:
@@ -120,11 +118,10 @@ class Session:
         return self._process.bodies.carry(raw)
 
     def release(self, ids: list[str]) -> None:
-        """Let the worker forget the values of these calls, before its next request.
-
-        It goes with that request: to wake a process costs more than to carry out a call.
-        """
-        self._releases += wire.encode(protocol.Release(ids=ids))
+        """Let the worker forget the values of these calls. A dead worker has forgotten them."""
+        line = wire.encode(protocol.Release(ids=ids))
+        with contextlib.suppress(OSError):
+            os.write(self._process.requests, line)
 
     def settle(self) -> Ending | None:
         """Look for what happened since the last reply; end the worker if it was anything.
