@@ -19,6 +19,12 @@ TemplateReport = protocol.Warmed | protocol.Forked | protocol.Declined | protoco
 T = TypeVar("T")
 
 _encoder = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=protocol.parts)
+# What _encoder would make anew for each line, where Python is CPython.
+_make: Any = getattr(json.encoder, "c_make_encoder", None)
+_escape = json.encoder.encode_basestring_ascii
+_pieces: Any = _encoder.iterencode
+if _make is not None:
+    _pieces = _make(None, protocol.parts, _escape, None, ":", ",", False, False, False)
 # Without it, pydantic keeps the last 16,384 short strings that any worker ever sent.
 _config = ConfigDict(cache_strings="keys")
 _replies: TypeAdapter[Reply] = TypeAdapter(
@@ -43,7 +49,8 @@ class LineTooLong(Violation):
 def encode(message: object) -> bytes:
     """Write a message as one line. Raises ValueError for what JSON cannot carry."""
     try:
-        return _encoder.encode(message).encode("ascii") + b"\n"
+        text = "".join(_pieces(message, 0))
+        return text.encode("ascii") + b"\n"
     except RecursionError:
         raise ValueError("a value holds itself, or is nested too deeply") from None
 

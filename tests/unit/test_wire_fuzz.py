@@ -217,3 +217,40 @@ def test_endless_channel_is_ended_within_bounded_memory(
     assert answer.elapsed_s < 10, "ended by its size, not by the deadline"
     # The cap, joined once when it is shown, and a chunk; a tree's bookkeeping beside it.
     assert peak < 4 * cap
+
+
+# ---------------------------------------------------------------- what cannot be sent
+
+
+def circular() -> list[object]:
+    value: list[object] = []
+    value.append(value)
+    return value
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), [{"a": float("inf")}], circular()])
+def test_what_json_cannot_carry_is_refused(
+    value: object, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not fast:
+        monkeypatch.setattr(wire, "_pieces", wire._encoder.iterencode)
+    with pytest.raises(ValueError, match=r"JSON compliant|holds itself|Circular"):
+        wire.encode(protocol.Argument(kind="json", json=value))
+
+
+@given(
+    value=st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_line_is_that_of_the_json_package(value: object) -> None:
+    line = wire.encode(protocol.Argument(kind="json", json=value))
+    assert json.loads(line) == {"kind": "json"} | ({} if value is None else {"json": value})
+    assert line.isascii()
+    assert line.count(b"\n") == 1
