@@ -57,6 +57,9 @@ if TYPE_CHECKING or __name__ == "worker.protocol":
 else:
     from .records import dataclass, field, fields
 
+# A child's records have nothing of their own that is None.
+_SPARSE = not (TYPE_CHECKING or __name__ == "worker.protocol")
+
 
 class Strict:
     """What the tester holds every message to: exact types, no unknown field."""
@@ -556,7 +559,8 @@ def plain(record: object) -> object:
 def parts(record: object) -> object:
     """Give a message's own fields, as plain does; for an encoder, which asks for each within."""
     if isinstance(record, Strict):
-        return {name: value for name, value in vars(record).items() if value is not None}
+        own = vars(record)
+        return own if _SPARSE else {key: own[key] for key in own if own[key] is not None}
     raise TypeError("cannot be sent: %s" % type(record).__name__)
 
 

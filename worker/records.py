@@ -34,31 +34,37 @@ def dataclass(frozen: bool) -> Any:
 
 
 def _with_constructor(kind: type) -> type:
-    """Give a class with annotations a constructor that takes its fields, by keyword only."""
-    template = {name: kind.__dict__.get(name, _REQUIRED) for name in kind.__annotations__}
-    required = [name for name, value in template.items() if value is _REQUIRED]
-    makers = {name: item.default_factory for name, item in template.items() if _is_made(item)}
+    """Give a class with annotations a constructor that takes its fields, by keyword only.
+
+    An object has what is not None of its own, the rest of its class: `parts` sends it as it is.
+    """
+    template = [(name, *_default(kind, name)) for name in kind.__annotations__]
 
     def __init__(self: Any, **given: Any) -> None:
         own = self.__dict__
-        own.update(template)
-        own.update(given)
-        for name in makers:
-            if name not in given:
-                own[name] = makers[name]()
-        if len(own) != len(template):
-            odd = sorted(set(given).difference(template))
-            raise TypeError("%s has no field %r" % (kind.__name__, odd[0]))
-        for name in required:
-            if name not in given:
-                raise TypeError("%s lacks the field %r" % (kind.__name__, name))
+        for name, default, make in template:
+            value = given.pop(name, default)
+            if value is not None:
+                own[name] = value
+            elif make is not None:
+                own[name] = make()
+        if given:
+            raise TypeError("%s has no field %r" % (kind.__name__, sorted(given)[0]))
 
     kind.__init__ = __init__  # type: ignore[misc]
     return kind
 
 
-def _is_made(default: Any) -> bool:
-    return isinstance(default, Field)
+def _default(kind: type, name: str) -> tuple[Any, Any]:
+    """Give a default, and what makes it where there is none: a refusal where one is required."""
+
+    def refuse() -> None:
+        raise TypeError("%s lacks the field %r" % (kind.__name__, name))
+
+    default = kind.__dict__.get(name, _REQUIRED)
+    if default is _REQUIRED:
+        return None, refuse
+    return (None, default.default_factory) if isinstance(default, Field) else (default, None)
 
 
 _REQUIRED = object()

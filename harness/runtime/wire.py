@@ -72,7 +72,7 @@ def decode_template_report(line: bytes) -> TemplateReport:
 
 def _decode(adapter: TypeAdapter[T], line: bytes) -> T:
     try:
-        return adapter.validate_json(line)
+        return adapter.validator.validate_json(line)  # type: ignore[no-any-return]
     except ValueError as error:
         raise Violation(
             f"not a message: {_first_problem(error)}; it begins {line[:80]!r}"
