@@ -90,7 +90,8 @@ def kept(name: str) -> dict[str, Any]:
 def told(reply: Any) -> dict[str, Any]:
     if reply.response is None:
         return {"none": repr(reply.__dict__)[:500]}
-    return dict(vars(reply.response))
+    response = reply.response
+    return {name: getattr(response, name) for name in type(response).__annotations__}
 
 
 def serve() -> None:
