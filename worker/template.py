@@ -180,7 +180,7 @@ class Template:
             if self._tester in [descriptor for descriptor, _ in poll.poll()]:
                 self._leave()
             space = _socket.CMSG_SPACE(4 * MAX_DESCRIPTORS)
-            part, ancillary, _, _ = channel.recvmsg(65536, space)
+            part, ancillary, _, _ = channel.recvmsg(65536, space, _socket.MSG_CMSG_CLOEXEC)
             if not part:
                 self._leave()
             line += part

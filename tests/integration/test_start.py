@@ -126,6 +126,19 @@ def test_warm_process_is_what_a_fresh_one_is(
     assert warm == fresh
 
 
+@pytest.mark.parametrize("isolation", ["process", "auto"])
+def test_fresh_process_is_the_same_whoever_starts_its_supervisor(
+    isolation: str, package: MakePackage
+) -> None:
+    code = FUNCTIONS + DESCRIBES
+    spec = spec_for(package({"code/inference.py": code}), isolation=isolation, start="fresh")
+    with RuntimeTester() as tester:
+        own, forked, again = (answer(tester.test_inference_handler(spec)) for _ in range(3))
+    for one in (own, forked, again):
+        one["path"] = len(one["path"])  # of three run directories
+    assert own == forked == again
+
+
 @pytest.mark.parametrize("name", SAMPLES)
 def test_good_handlers_get_the_same_answers(name: str, package: MakePackage) -> None:
     spec = spec_for(package(packages.files(name)), test_data_samples=SAMPLES[name])
