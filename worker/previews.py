@@ -1,7 +1,7 @@
 """The beginning of a value as text: at most so many items of any container, array or table.
 
-The libraries' own repr of an array takes a fifth of a millisecond, and that of a table two: as much
-as many a predict_fn. Of those, by their exact classes, only a corner is written.
+The libraries' own repr of an array or a table takes as long as many a predict_fn. Of those, by
+their exact classes, only a corner is written.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ ROWS = 6
 def preview(value: Any) -> str:
     """Write the beginning of a value. Raises whatever the value's own methods raise."""
     kind = type(value)
-    if kind is _class("numpy", "ndarray") and value.dtype.kind in "biuf":
+    if kind is class_of("numpy", "ndarray") and value.dtype.kind in "biuf":
         text = "array(%s)" % _corner(value, value.shape)
-    elif kind is _class("torch", "Tensor"):
+    elif kind is class_of("torch", "Tensor"):
         text = "tensor(%s)" % _corner(value, value.shape)
-    elif kind is _class("pandas", "DataFrame"):
+    elif kind is class_of("pandas", "DataFrame"):
         text = _table(value)
     else:
         return of_builtin(value)
@@ -40,7 +40,7 @@ def of_builtin(value: Any) -> str:
     return clean(_BOUNDED.repr(value), MAX_PREVIEW_CHARS)
 
 
-def _class(module: str, name: str) -> Any:
+def class_of(module: str, name: str) -> Any:
     """Give a class of a module that is loaded; None, which no value's class is, for none."""
     return getattr(sys.modules.get(module), name, None)
 

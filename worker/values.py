@@ -162,7 +162,9 @@ def _size(value: Any) -> int | None:
 
 
 def _table_size(table: Any, memory: Any) -> Any:
-    """Give what memory_usage adds up to, in a tenth of its time."""
+    """Give what memory_usage adds up to, of a plain table of pandas in a tenth of its time."""
+    if type(table) is not previews.class_of("pandas", "DataFrame"):
+        return memory(index=True).sum()
     plain, kinds_there = sys.modules["numpy"].dtype, list(table.dtypes)
     if not all(isinstance(kind, plain) for kind in kinds_there):
         return memory(index=True).sum()

@@ -117,12 +117,12 @@ class Launcher:
     def _group(self, template: Template | None) -> cgroups.Group | None:
         if not self.plan.has("cgroup"):
             return None
-        forked = template is not None and not template.spawns
+        image = template.warmed.anonymous_bytes if template and not template.spawns else 0
         return cgroups.Group(
             cgroups.here(),
             memory_bytes=self._memory_bytes,
             max_processes=self._limits.max_processes,
-            inherited_bytes=template.warmed.anonymous_bytes if template and forked else 0,
+            inherited_bytes=image,
         )
 
     def _prefix(self) -> list[str]:

@@ -104,6 +104,17 @@ def test_dataframe_size_is_that_of_its_data(frame: pandas.DataFrame) -> None:
     assert described(frame).size_bytes == frame.memory_usage(index=True).sum()
 
 
+class Measured:
+    """What tells its memory as a table does, and is none of pandas."""
+
+    def memory_usage(self, *, index: bool) -> Any:
+        return numpy.array([3, 4])
+
+
+def test_size_of_what_is_like_a_table_is_what_it_tells() -> None:
+    assert described(Measured()).size_bytes == 7
+
+
 # ---------------------------------------------------------------- the preview
 
 
