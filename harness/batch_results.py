@@ -23,7 +23,7 @@ from pydantic import (
 from harness.errors import SpecError
 from harness.results import Count, InferenceTestResult, Outcome, Seconds, Text
 
-Fault = Literal["spec", "environment", "isolation"]
+Fault = Literal["spec", "environment", "isolation", "tester"]
 Measure = Literal["model_loading_s", "prediction_s", "memory_bytes"]
 MEASURES: Final[tuple[Measure, ...]] = ("model_loading_s", "prediction_s", "memory_bytes")
 

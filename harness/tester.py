@@ -145,9 +145,10 @@ class RuntimeTester:
     ) -> BatchResult:
         """Test many handlers, `jobs` at one time (None: one a core) and as memory allows.
 
-        By default a thread waits for each worker; `executor` is any other, whose `submit` gets
-        plain data. `on_result` is told of each handler as it ends. With a directory `state` each
-        finished handler is on disk before that, and `resume` goes on where another run ended.
+        By default forks of this process test, or threads where it has several already; `executor`
+        is any other, whose `submit` gets plain data. `on_result` is told of each handler as it
+        ends. With a directory `state` each finished handler is on disk before that, and `resume`
+        goes on where another run ended.
         `baseline` is a saved result of an earlier batch. Ctrl-C ends the workers and gives what was
         finished. Raises SpecError for two handlers of one name and for options that make no sense;
         a handler whose own spec or environment is at fault is an entry like any other.

@@ -13,7 +13,6 @@ from . import (
     parameters,
     profiles,
     replies,
-    seccomp,
     stacks,
     usage,
     values,
@@ -33,7 +32,8 @@ class Unenclosed(Exception):
 class Worker:
     """The handler or script of this process, and the values its calls returned."""
 
-    def __init__(self) -> None:
+    def __init__(self, renew: Callable[[], None] | None = None) -> None:
+        self._renew = renew
         self._kept: dict[str, Any] = {}
         self._stack: Any = None
         self._profile: Any = None
@@ -87,7 +87,7 @@ class Worker:
             sys.meta_path.append(parameters.CloudpickleFinder(request["cloudpickle_dir"]))
 
         def work() -> Any:
-            handler.prepare(request)
+            handler.prepare(request, self._renew)
             module = handler.load(request["module"], self._stack.needs_module)
             self._profile = self._stack(module)
             return module
@@ -160,6 +160,8 @@ class Worker:
             except landlock.Unavailable as refusal:
                 raise Unenclosed("Landlock: %s" % refusal) from None
         if request.get("seccomp"):
+            from . import seccomp  # before any code of the handler's, and needless to most
+
             try:
                 seccomp.restrict(request["seccomp"])
             except seccomp.Unavailable as refusal:

@@ -6,24 +6,25 @@ Its half in the parent is `harness.artifacts.package`, which says where the code
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import site
 import sys
 
-from . import image, late, signatures
+from . import late, signatures
 from .failures import clean
 from .protocol import MAX_MESSAGE_CHARS, Function
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
 
-def prepare(load: dict[str, Any]) -> None:
-    """Give the process the environment's packages, the server's sys.path and its directory."""
-    if not image.renew():
-        site.main()
+def prepare(load: dict[str, Any], renew: Callable[[], None] | None = None) -> None:
+    """Give the process the environment's packages, the server's sys.path and its directory.
+
+    A worker that was forked has the packages: `renew` is what makes them as good as new.
+    """
+    (renew or site.main)()
     sys.argv = ["handler"]
     paths = list(load["sys_path"])
     if load.get("python_path"):
@@ -45,9 +46,17 @@ def load(name: str, needed: bool) -> Any:
     Where a stack does not need one, none is no error: it runs its defaults, without a word.
     """
     importlib.invalidate_caches()
-    if needed or importlib.util.find_spec(name) is not None:
+    if needed or _is_there(name):
         return importlib.import_module(name)
     return None
+
+
+def _is_there(name: str) -> bool:
+    """Say whether a module can be found, as importlib.util.find_spec does, which loads slowly."""
+    if "." in name or name in sys.modules:
+        return late.importlib_util.find_spec(name) is not None
+    finders = [getattr(finder, "find_spec", None) for finder in sys.meta_path]
+    return any(find and find(name, None) is not None for find in finders)
 
 
 def file_of(module: Any) -> str | None:

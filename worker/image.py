@@ -18,7 +18,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Iterable
 
-_taken = False
 _before: dict[str, str] = {}
 _changes: dict[str, str | None] = {}
 
@@ -32,8 +31,6 @@ def variables_before() -> None:
 
 def take() -> None:
     """Note what every worker forked from now on inherits (in the template)."""
-    global _taken
-    _taken = True
     names = {*_before, *os.environ}
     now = {name: os.environ.get(name) for name in names}
     _changes.update({name: now[name] for name in names if now[name] != _before.get(name)})
@@ -81,13 +78,8 @@ def _set_variables(given: dict[str, str]) -> None:
             os.environ.setdefault(name, value)
 
 
-def renew() -> bool:
-    """Renew what packages that are imported already hold; False in a worker that was not forked.
-
-    The environment's packages are on sys.path then.
-    """
-    if not _taken:
-        return False
+def renew() -> None:
+    """Renew what packages hold that are imported already; those of the environment can be found."""
     # The random module reseeds itself in a fork. torch begins with a fixed seed, and keeps it.
     numpy_random: Any = sys.modules.get("numpy.random")
     if numpy_random is not None:
@@ -96,4 +88,3 @@ def renew() -> bool:
     if tempfile is not None:
         tempfile.tempdir = None
     pools.widen()
-    return True

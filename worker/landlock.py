@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from struct import pack
+import sys
 
 from . import libc
 
@@ -59,11 +59,11 @@ def restrict(writable: list[str], deny_tcp: bool) -> int:
         raise Unavailable("the kernel has no Landlock")
     rights = WRITE_FILE | CHANGE_DIRECTORY
     rights |= (REFER if version >= 2 else 0) | (TRUNCATE if version >= 3 else 0)
-    attributes = pack("=Q", rights)
+    attributes = _number(rights, 8)
     if version >= 4:
-        attributes += pack("=Q", TCP if deny_tcp else 0)
+        attributes += _number(TCP if deny_tcp else 0, 8)
     if version >= 6:
-        attributes += pack("=Q", SCOPES)
+        attributes += _number(SCOPES, 8)
     ruleset = _syscall(CREATE_RULESET, attributes, len(attributes), 0)
     if ruleset < 0:
         raise Unavailable("landlock_create_ruleset was refused")
@@ -87,11 +87,16 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
     try:
         if not stat.S_ISDIR(os.fstat(place).st_mode):
             rights &= WRITE_FILE | TRUNCATE
-        rule = pack("=Qi", rights, place)
+        rule = _number(rights, 8) + _number(place, 4)
         if _syscall(ADD_RULE, ruleset, PATH_BENEATH, rule, 0) != 0:
             raise Unavailable("landlock_add_rule was refused for %s" % path)
     finally:
         os.close(place)
+
+
+def _number(value: int, size: int) -> bytes:
+    """Write a number as C has it; `struct` would be one extension more to load."""
+    return value.to_bytes(size, sys.byteorder)
 
 
 def _syscall(number: int, *arguments: object) -> int:

@@ -38,9 +38,11 @@ def _with_constructor(kind: type) -> type:
 
     An object has what is not None of its own, the rest of its class: `parts` sends it as it is.
     """
-    template = [(name, *_default(kind, name)) for name in kind.__annotations__]
+    template: list[tuple[str, Any, Any]] = []  # made with the first object: few kinds have any
 
     def __init__(self: Any, **given: Any) -> None:
+        if not template:
+            template[:] = [(name, *_default(kind, name)) for name in kind.__annotations__]
         own = self.__dict__
         for name, default, make in template:
             value = given.pop(name, default)

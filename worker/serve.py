@@ -13,11 +13,14 @@ from .protocol import VERSION, Ready
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
 
-def main(arguments: list[str]) -> None:
-    """Serve until the tester closes the channel; then run the exit handlers and leave."""
+def main(arguments: list[str], renew: Callable[[], None] | None = None) -> None:
+    """Serve until the tester closes the channel; then run the exit handlers and leave.
+
+    `renew` is for a worker that was forked, with the packages of its environment (handler.py).
+    """
     channel = streams.Channel()
     channel.send(
         Ready(
@@ -27,11 +30,11 @@ def main(arguments: list[str]) -> None:
             pid=os.getpid(),
         )
     )
-    _serve(channel)
+    _serve(channel, renew)
     _leave()
 
 
-def _serve(channel: Any) -> None:
+def _serve(channel: Any, renew: Callable[[], None] | None) -> None:
     worker = None
     while True:
         request = channel.receive()
@@ -40,7 +43,7 @@ def _serve(channel: Any) -> None:
         if worker is None:
             from .calls import Worker
 
-            worker = Worker()
+            worker = Worker(renew)
         reply = worker.answer(request)
         if reply is not None:
             channel.send(reply)

@@ -10,8 +10,8 @@ import _signal as signal  # the signal module imports enum and re: half of a sup
 import os
 import resource
 import select
+import sys
 import time
-from struct import unpack
 
 from . import codec, libc, processes
 from .protocol import FILES, MAX_CURVE, Ended, NotStarted, Sample, Started
@@ -164,12 +164,11 @@ class Supervisor:
     def _is_overdue(self) -> bool:
         """Say whether a tester that is alive but stuck has let its own deadline pass.
 
-        It leaves the instant (monotonic clock, 0.0 for none) in a file that both have open, which
-        costs it no message.
+        It leaves the instant (nanoseconds of the monotonic clock, 0 for none) in a file that both
+        have open, which costs it no message.
         """
-        mark = os.pread(self._deadline, 8, 0)
-        instant = unpack("=d", mark)[0] if len(mark) == 8 else 0.0
-        return 0.0 < instant < time.monotonic()
+        instant = int.from_bytes(os.pread(self._deadline, 8, 0), sys.byteorder)
+        return 0 < instant < time.monotonic() * 1e9
 
     def _measure(self) -> tuple[str | None, float]:
         """Look at the tree: (the limit that it passed or None, seconds until the next look)."""

@@ -13,7 +13,6 @@ import gc
 import os
 import select
 import site
-import struct
 import sys
 import time
 
@@ -41,7 +40,7 @@ def main(arguments: list[str]) -> None:
         Template(channel, tester, output).run()
     except _IsWorker:
         pass  # out of every frame of the template and the supervisor: here a worker begins
-    serve.main([])
+    serve.main([], image.renew)
 
 
 class _IsWorker(BaseException):
@@ -185,7 +184,7 @@ class Template:
                 self._leave()
             line += part
             for _, _, data in ancillary:
-                descriptors += struct.unpack("%di" % (len(data) // 4), data)
+                descriptors += _numbers(data)
         return codec.decode(line) if line != b"\n" else None, descriptors
 
     def _send(self, record: object) -> None:
@@ -253,9 +252,15 @@ def _threads() -> int:
     return len(os.listdir("/proc/self/task"))
 
 
+def _numbers(data: bytes) -> list[int]:
+    """Read descriptors as the kernel passes them; `struct` would be loaded in every worker then."""
+    ends = range(4, len(data) + 1, 4)
+    return [int.from_bytes(data[end - 4 : end], sys.byteorder) for end in ends]
+
+
 def _give(channel: Any, line: bytes, descriptors: list[int]) -> None:
     """Send a line, and descriptors with its first bytes."""
-    packed = struct.pack("%di" % len(descriptors), *descriptors)
+    packed = b"".join(descriptor.to_bytes(4, sys.byteorder) for descriptor in descriptors)
     sent = channel.sendmsg([line], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed)])
     if sent < len(line):  # sending nothing fails where who has the whole line has closed its end
         channel.sendall(line[sent:])

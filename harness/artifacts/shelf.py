@@ -90,10 +90,13 @@ class _Tree:
 class Shelf:
     """The packages of one tester. Use it in a `with` block: leaving it removes them all."""
 
-    def __init__(self, workspace: Path | None = None, *, max_bytes: int = MAX_BYTES) -> None:
-        """Keep trees below a directory, at most so many bytes of them."""
+    def __init__(
+        self, workspace: Path | None = None, *, max_bytes: int = MAX_BYTES, sharers: int = 1
+    ) -> None:
+        """Keep trees below a directory, at most so many bytes of them on all `sharers` shelves."""
         self._workspace = workspace
-        self._max_bytes = max_bytes
+        self._sharers = sharers
+        self._max_bytes = max_bytes // sharers
         self._lock = threading.Lock()
         self._turns: defaultdict[tuple[int, ...], threading.Lock] = defaultdict(threading.Lock)
         self._open = contextlib.ExitStack()
@@ -223,7 +226,7 @@ class Shelf:
             if self._folder is None:
                 self._folder = self._open.enter_context(RunDirectory(self._workspace))
                 free = shutil.disk_usage(self._folder.path).free
-                self._max_bytes = min(self._max_bytes, free // SHARE_OF_DISK)
+                self._max_bytes = min(self._max_bytes, free // SHARE_OF_DISK // self._sharers)
             return self._folder.make("model")
 
     def _release(self, kept: _Tree) -> None:

@@ -26,43 +26,44 @@ VERSION = 1
 class Journal:
     """The open journal of one batch, locked against other batches. Use it in a `with` block.
 
-    `finished` holds what was there when it was opened to resume, by fingerprint of its task.
+    `finished` holds what was there when it was opened to resume, by fingerprint of its task;
+    `descriptor` is its open file.
     """
 
     def __init__(self, folder: Path, *, resume: bool) -> None:
         """Open it. Raises HarnessError when it cannot be written, or another batch has it."""
         self._path = folder / NAME
         self.finished: dict[str, BatchEntry] = {}
-        self._file = _opened(folder, self._path)
+        self.descriptor = _opened(folder, self._path)
         try:
             kept = self._read() if resume else 0
-            os.ftruncate(self._file, kept)  # half a line, of a tester that was killed in it
-            os.lseek(self._file, 0, os.SEEK_END)
+            os.ftruncate(self.descriptor, kept)  # half a line, of a tester that was killed in it
+            os.lseek(self.descriptor, 0, os.SEEK_END)
             if not kept:
                 self._write({"journal": VERSION})
         except BaseException:
-            os.close(self._file)
+            os.close(self.descriptor)
             raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._file)
+        os.close(self.descriptor)
 
     def add(self, task: Task, entry: BatchEntry) -> None:
         """Put a finished handler on disk. Raises HarnessError; what is there stays readable."""
         self._write({"task": fingerprint(task), "entry": entry.model_dump(mode="json")})
 
     def _write(self, line: dict[str, object]) -> None:
-        end = os.lseek(self._file, 0, os.SEEK_CUR)
+        end = os.lseek(self.descriptor, 0, os.SEEK_CUR)
         rest = memoryview(json.dumps(line).encode() + b"\n")
         try:
             while rest:
-                rest = rest[os.write(self._file, rest) :]
-            os.fsync(self._file)
+                rest = rest[os.write(self.descriptor, rest) :]
+            os.fsync(self.descriptor)
         except OSError as error:
-            os.ftruncate(self._file, end)
+            os.ftruncate(self.descriptor, end)
             raise HarnessError(
                 f"{self._path} cannot be written: {error.strerror}; what was finished before is "
                 "in it: make room, then go on with --resume"
@@ -71,7 +72,7 @@ class Journal:
     def _read(self) -> int:
         """Take what was finished; give how many bytes of the file are whole lines of a journal."""
         kept = 0
-        with open(self._file, "rb", closefd=False) as lines:
+        with open(self.descriptor, "rb", closefd=False) as lines:
             for number, line in enumerate(lines):
                 if not line.endswith(b"\n") or not self._take(number, line):
                     break

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.batch import deputies
 from harness.batch import task as tasks
+from harness.batch.deputies import Deputies
 from harness.batch.history import History
 from harness.batch.journal import Journal, fingerprint
 from harness.batch.plan import Plan, cores, memory_available
@@ -93,6 +95,11 @@ class _Batch:
         self._stop = resources.enter_context(Stop())
         place = next((task.workspace for task in given), None)
         self._kept = resources.enter_context(keeping(Path(place) if place else None))
+        self._deputies = (
+            resources.enter_context(self._forks())
+            if options.executor is None and self._jobs > 1 and deputies.possible()
+            else None
+        )
         self._executor = options.executor or resources.enter_context(self._threads())
         self._futures: dict[Future[Any], Task] = {}
         self._stopped: str | None = None
@@ -150,6 +157,8 @@ class _Batch:
 
     def _run_in_thread(self, task: Task) -> BatchEntry:
         with self._stop.heeded():
+            if self._deputies is not None:
+                return self._deputies.examined(task, self._kept)
             return tasks.examined(task, self._kept)
 
     def _take(self, future: Future[Any]) -> None:
@@ -205,6 +214,15 @@ class _Batch:
             return {}
         found = [self._journal.finished.get(fingerprint(task)) for task in self._given]
         return {entry.name: entry for entry in found if entry is not None}
+
+    def _forks(self) -> Deputies:
+        return Deputies(
+            self._given,
+            self._jobs,
+            stop=self._stop,
+            templates=self._kept.templates,
+            journal=None if self._journal is None else self._journal.descriptor,
+        )
 
     def _threads(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self._jobs, thread_name_prefix="handlerproof")

@@ -16,7 +16,12 @@ from harness.batch.budgets import Budgets
 from harness.batch_results import BatchEntry, Fault, Finding, Measure
 from harness.checks import handler_test
 from harness.checks.kept import Kept
-from harness.errors import HandlerEnvironmentError, IsolationUnavailableError, SpecError
+from harness.errors import (
+    HandlerEnvironmentError,
+    HarnessError,
+    IsolationUnavailableError,
+    SpecError,
+)
 from harness.results import FunctionTestResult, InferenceTestResult, Outcome
 from harness.spec_model import SpecModel
 from harness.specs import InferenceHandlerSpec
@@ -57,6 +62,11 @@ def examined(task: Task, kept: Kept | None = None) -> BatchEntry:
         return _untested(task, "environment", error)
     except IsolationUnavailableError as error:
         return _untested(task, "isolation", error)
+
+
+def lost(task: Task, reason: str) -> BatchEntry:
+    """Give the entry of a handler whose tester ended in the middle of it."""
+    return _untested(task, "tester", HarnessError(f"{reason}; test the handler alone to see why"))
 
 
 def _until_it_does_not_crash(

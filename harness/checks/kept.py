@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.artifacts.shelf import Shelf
-from harness.runtime.templates import Templates
+from harness.runtime.templates import Choosing, Templates
 
 
 @dataclass(frozen=True)
 class Kept:
     """What makes the next test begin sooner, and is gone at the end of the block."""
 
-    templates: Templates
+    templates: Choosing
     shelf: Shelf
 
 

@@ -21,8 +21,8 @@ from harness.runtime.evidence import Answer
 from harness.runtime.guest import Guest
 from harness.runtime.process import CHILD, WorkerProcess
 from harness.runtime.session import Session
-from harness.runtime.template import Template, Unusable
-from harness.runtime.templates import Choice, Templates, Wanted, safe, wanted
+from harness.runtime.template import Forking, Unusable
+from harness.runtime.templates import Choice, Choosing, Wanted, safe, wanted
 from harness.specs import InferenceHandlerSpec
 
 MIB = 1024 * 1024
@@ -72,11 +72,11 @@ class Launcher:
                     self.choice = Choice(None, str(error))
         return self._process_by(None, order)
 
-    def _for_fresh(self) -> Template | None:
+    def _for_fresh(self) -> Forking | None:
         """Give a template that forks the supervisor of a fresh worker; None to start that fresh."""
         return None
 
-    def _process_by(self, template: Template | None, order: protocol.Start) -> WorkerProcess:
+    def _process_by(self, template: Forking | None, order: protocol.Start) -> WorkerProcess:
         with ExitStack() as undo:
             group = self._group(template)
             if group is not None:
@@ -114,7 +114,7 @@ class Launcher:
             max_file_bytes=self._limits.max_file_bytes,
         )
 
-    def _group(self, template: Template | None) -> cgroups.Group | None:
+    def _group(self, template: Forking | None) -> cgroups.Group | None:
         if not self.plan.has("cgroup"):
             return None
         image = template.warmed.anonymous_bytes if template and not template.spawns else 0
@@ -211,7 +211,7 @@ class HandlerLauncher(Launcher):
         package: Package,
         folder: Path,
         interpreter: Interpreter,
-        templates: Templates | None = None,
+        templates: Choosing | None = None,
     ) -> None:
         """Raise IsolationUnavailableError for what cannot be had."""
         self._templates = templates
@@ -264,7 +264,7 @@ class HandlerLauncher(Launcher):
             return Choice(None, "this system cannot watch a process that is no child")
         return self._templates.choose(self._wanted(order), forced=self._spec.start == "warm")
 
-    def _for_fresh(self) -> Template | None:
+    def _for_fresh(self) -> Forking | None:
         possible = not self.plan.has("bwrap") and hasattr(os, "pidfd_open")
         return self._templates.for_a_fresh_worker() if self._templates and possible else None
 

@@ -26,7 +26,7 @@ from harness.runtime.files import nameless
 from harness.runtime.stacks import StackFile
 
 if TYPE_CHECKING:  # a template is started with what is here
-    from harness.runtime.template import Forked, Template
+    from harness.runtime.template import Forked, Forking
 
 CHILD = str(Path(protocol.__file__).with_name("__main__.py"))
 READ_BYTES = 65_536  # what a pipe holds
@@ -48,7 +48,7 @@ class WorkerProcess:
         private: Path,
         prefix: Sequence[str] = (),
         group: cgroups.Group | None = None,
-        template: "Template | None" = None,
+        template: "Forking | None" = None,
     ) -> None:
         """Start a supervisor, below `prefix` or by a template, and hand it its order.
 
@@ -116,7 +116,7 @@ class WorkerProcess:
 
         `instant` is of time.monotonic. It costs no message: both have the file open.
         """
-        pack_into("=d", self._instant, 0, instant)
+        pack_into("=q", self._instant, 0, int(instant * 1e9))
 
     def dump(self) -> None:
         """Order the worker's stacks to be written to its stack file."""

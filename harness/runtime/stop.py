@@ -34,6 +34,12 @@ class Stop:
             self._is_set = True
             os.close(self._writing)
 
+    def only_heed(self) -> None:
+        """Be the copy that a fork has: it heeds what the process it came of asks, or its end."""
+        if not self._is_set:
+            self._is_set = True
+            os.close(self._writing)
+
     @property
     def is_set(self) -> bool:
         """Whether it was asked for."""

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import worker.protocol as protocol
 from harness.runtime import wire
@@ -25,6 +26,22 @@ LEAVE_WAIT_S = 2.0
 
 class Unusable(Exception):
     """No worker can be forked here; the text says why."""
+
+
+class Forking(Protocol):
+    """What the start of a worker needs of a template."""
+
+    spawns: bool
+    warmed: protocol.Warmed
+
+    def fork(self, descriptors: Sequence[int]) -> "Forked":
+        """Fork a supervisor that gets these descriptors, in this order. Raises Unusable."""
+
+    def sweep(self) -> int:
+        """End what a supervisor that was killed has left behind; count it."""
+
+    def close(self) -> None:
+        """End it. Supervisors that were forked of it go on."""
 
 
 class Template:
@@ -76,7 +93,7 @@ class Template:
                 raise Unusable("the template answered something else")
             # It collects ended children at the next order only, so the id is still this child's.
             try:
-                return Forked(answer.pid)
+                return Forked(answer.pid, os.pidfd_open(answer.pid))
             except OSError:
                 raise Unusable("the template named a process that is not there") from None
 
@@ -125,28 +142,33 @@ class Template:
 class Forked:
     """A supervisor that the template forked: what WorkerProcess needs of a Popen."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, descriptor: int) -> None:
+        """Own the descriptor, which is a pidfd."""
         self.pid = pid
-        self._pidfd = os.pidfd_open(pid)
+        self.descriptor = descriptor
         self._has_ended = False
 
     def send_signal(self, number: int) -> None:
         """Send it a signal. Raises OSError when it is gone."""
         if self._has_ended:
             raise ProcessLookupError
-        signal.pidfd_send_signal(self._pidfd, number)
+        signal.pidfd_send_signal(self.descriptor, number)
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end; its status is the template's to know. Raises TimeoutExpired."""
         if self._has_ended:
             return 0
         poll = select.poll()
-        poll.register(self._pidfd, select.POLLIN)
+        poll.register(self.descriptor, select.POLLIN)
         if not poll.poll(None if timeout is None else timeout * 1000):
             raise subprocess.TimeoutExpired("supervisor", timeout or 0.0)
         self._has_ended = True
-        os.close(self._pidfd)
+        self.let_go()
         return 0
+
+    def let_go(self) -> None:
+        """Close the descriptor: it is somebody else's to watch, or has ended."""
+        os.close(self.descriptor)
 
     def kill(self) -> None:
         """End it."""

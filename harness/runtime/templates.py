@@ -12,9 +12,10 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from harness.artifacts.workspace import RunDirectory
-from harness.runtime.template import Template, Unusable
+from harness.runtime.template import Forking, Template, Unusable
 from worker.protocol import SAFE_PACKAGES
 
 MAX_TEMPLATES = 4
@@ -45,8 +46,21 @@ class Wanted:
 class Choice:
     """How a worker is to be started, and why."""
 
-    template: Template | None
+    template: Forking | None
     reason: str
+
+
+class Choosing(Protocol):
+    """What the start of a worker needs of a tester's templates."""
+
+    def choose(self, wanted: Wanted, *, forced: bool) -> Choice:
+        """Give the template for a worker, started if that pays, or the reason for a fresh start."""
+
+    def for_a_fresh_worker(self) -> Forking | None:
+        """Give the template whose supervisors start fresh workers, where one pays or is there."""
+
+    def learn(self, digest: str, modules: Iterable[str]) -> None:
+        """Remember which modules a handler's model needed: next time they are imported before."""
 
 
 class Templates:
