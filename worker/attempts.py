@@ -33,6 +33,7 @@ class Watch:
         self._roots = tuple(root + os.sep for root in handler_roots)
         self._found: dict[tuple[Any, ...], list[float]] = {}
         self._asking = False
+        self.started_processes = False
         sys.addaudithook(self._hear)
 
     def collect(self) -> list[Attempt] | None:
@@ -73,6 +74,7 @@ class Watch:
         if reader is None or self._asking:
             return
         self._asking = True
+        self.started_processes = self.started_processes or event in _STARTS
         try:
             attempt = reader(arguments)
             asked = event == "socket.getaddrinfo" and attempt is not None
@@ -156,6 +158,8 @@ def _words(command: Any) -> list[str]:
 
 
 _READERS: dict[str, Any] = {
+    "os.fork": lambda given: None,
+    "os.forkpty": lambda given: None,
     "socket.connect": lambda given: _address("connect", given[1]),
     "socket.sendto": lambda given: _address("send", given[1]),
     "socket.sendmsg": lambda given: _address("send", given[1]),
@@ -166,3 +170,6 @@ _READERS: dict[str, Any] = {
     "os.exec": lambda given: _command(_words(given[1])),
     "os.posix_spawn": lambda given: _command(_words(given[1])),
 }
+_STARTS = frozenset(
+    "os.fork os.forkpty os.posix_spawn os.system subprocess.Popen".split()  # noqa: SIM905
+)

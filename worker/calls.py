@@ -18,11 +18,11 @@ from . import (
     values,
 )
 from .protocol import MAX_MESSAGE_CHARS, Loaded, Raised, Refused, Response, Returned
-from .streams import flush
+from .streams import flush, log_is_read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any, Callable, Iterable
 
 
 class Unenclosed(Exception):
@@ -47,6 +47,7 @@ class Worker:
         self._modules: list[str] = []
         self._loading: Any = None
         self._beyond: list[str] | None = None
+        self._goes_on = False
         self._streams: tuple[Any, ...] = (sys.stdout, sys.stderr)
         usage.keep_open()
         stream: Any
@@ -54,16 +55,42 @@ class Worker:
             # Line by line, so that a crash does not take the last words with it.
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
 
-    def answer(self, request: dict[str, Any]) -> object:
-        """Carry out one request; give the reply, or None where none is due."""
+    def answer(self, request: dict[str, Any], holds_more: bool = False) -> object:
+        """Carry out one request; give the reply, or None where none is due.
+
+        `holds_more` says that the next request is here already.
+        """
+        follows, self._goes_on = self._goes_on, False
         if request["type"] == "release":
-            for name in request["ids"]:
-                self._kept.pop(name, None)
+            self._forget(request["ids"])
+            return None
+        if request.get("follows") and not follows:
             return None
         try:
-            return self._carry_out(request)
+            reply: Any = self._carry_out(request)
         finally:
             self._flush()
+        self._forget(request.get("forget") or ())
+        if holds_more and self._may_go_on(reply):
+            self._goes_on = reply.goes_on = True
+        return reply
+
+    def _may_go_on(self, reply: Any) -> bool:
+        """Say whether all that a call did is over and known, so that the next one may begin.
+
+        The tester credits what is on the log, and a process that the kernel ended, to the call that
+        it waits for.
+        """
+        return (
+            isinstance(reply, Returned)
+            and usage.threads() == 0
+            and not self._watch.started_processes
+            and log_is_read()
+        )
+
+    def _forget(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._kept.pop(name, None)
 
     def _carry_out(self, request: dict[str, Any]) -> object:
         kind = request["type"]

@@ -18,6 +18,7 @@ BODIES_FD = 203
 RESPONSES_FD = 204
 MARK_FD = 205  # these two the worker opens itself, in /proc
 LIST_FD = 206
+LOG_FD = 207  # the worker's own copy of its end of the log
 FILES = (BODIES_FD, RESPONSES_FD, STACKS_FD)  # what a child is started with, in this order
 
 # A worker whose channel was closed under it leaves with this code.
@@ -242,7 +243,11 @@ class Load(Strict):
 
 @dataclass(frozen=True)
 class Call(Strict):
-    """Call one function of the handler. Answered by Returned, Raised or Refused."""
+    """Call one function of the handler. Answered by Returned, Raised or Refused.
+
+    follows: only if the reply to the request before says goes_on; else passed over, with no answer.
+    forget: the ids of calls whose values are forgotten when this one was carried out.
+    """
 
     id: str
     function: Literal["model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn"]
@@ -250,6 +255,8 @@ class Call(Strict):
     content_type: str | None = None
     accept: str | None = None
     body_bytes: Count = 0
+    follows: bool | None = None
+    forget: list[str] | None = None
     type: Literal["call"] = "call"
 
 
@@ -325,7 +332,10 @@ class Loaded(Strict):
 
 @dataclass(frozen=True)
 class Returned(Strict):
-    """The function returned; its value is kept under the call's id."""
+    """The function returned; its value is kept under the call's id.
+
+    goes_on: the worker goes on at once with the call that follows.
+    """
 
     id: str
     value: Value
@@ -337,6 +347,7 @@ class Returned(Strict):
     oversize_bytes: Count | None = None
     attempts: list[Attempt] | None = None
     modules: list[str] | None = None
+    goes_on: bool | None = None
     type: Literal["returned"] = "returned"
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+import fcntl
 import os
 
 from . import codec, libc
@@ -20,6 +21,7 @@ from .protocol import (
     EXIT_CHANNEL_LOST,
     FILES,
     LIST_FD,
+    LOG_FD,
     MARK_FD,
     REPLIES_FD,
     REQUESTS_FD,
@@ -27,7 +29,9 @@ from .protocol import (
 )
 
 READ_BYTES = 65_536  # what a pipe holds
-_OURS = (REQUESTS_FD, REPLIES_FD, BODIES_FD, RESPONSES_FD, MARK_FD, LIST_FD)
+FIONREAD = 0x541B  # of Linux: how many bytes a pipe holds that nobody has read
+_NOTHING = bytes(4)
+_OURS = (REQUESTS_FD, REPLIES_FD, BODIES_FD, RESPONSES_FD, MARK_FD, LIST_FD, LOG_FD)
 
 
 class Channel:
@@ -36,6 +40,7 @@ class Channel:
     def __init__(self) -> None:
         os.dup2(0, REQUESTS_FD, inheritable=False)
         os.dup2(1, REPLIES_FD, inheritable=False)
+        os.dup2(2, LOG_FD, inheritable=False)
         nothing = os.open(os.devnull, os.O_RDWR)
         os.dup2(nothing, 0)
         os.dup2(2, 1)
@@ -65,6 +70,11 @@ class Channel:
         line, _, self._pending = b"".join(parts).partition(b"\n")
         return codec.decode(line)
 
+    @property
+    def holds_more(self) -> bool:
+        """Whether the next request is here as a whole."""
+        return b"\n" in self._pending
+
     def send(self, record: object) -> None:
         """Write one reply, or leave: a worker that cannot answer is of no use."""
         self.check_owner()
@@ -87,6 +97,14 @@ class Channel:
                 os.close(descriptor)
             except OSError:
                 pass
+
+
+def log_is_read() -> bool:
+    """Say whether the tester has read all that was written to the log."""
+    try:
+        return fcntl.ioctl(LOG_FD, FIONREAD, _NOTHING) == _NOTHING
+    except OSError:
+        return False
 
 
 def flush(streams: Any) -> None:

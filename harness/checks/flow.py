@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from harness import serving
-from harness.checks import arguments
+from harness.checks import arguments, calls
+from harness.checks.calls import Planned
 from harness.checks.live import LiveHandler
 from harness.results import FunctionTestResult, Outcome, ResponseSummary, not_asked
 from harness.specs import InferenceHandlerSpec, InferenceTestSample
@@ -73,7 +74,7 @@ def run(
         for request in every:
             request.skip_reason = ALL_OFF
         return Flow(None, tuple(requests))
-    model = live.model_call()
+    model = live.call(calls.model(live.package.model_dir))
     live.settle()
     if live.succeeded(model):
         if live.transforms and stages:
@@ -147,7 +148,7 @@ class _Requests:
             return self._hopeless[request.sample.sample_name]
         if self._live.running:
             return None
-        again = self._live.model_call()
+        again = self._live.call(calls.model(self._live.package.model_dir))
         row = self._live.row(again)
         if not row.success:
             return f"the handler could not be loaded again: {row.error_message}"
@@ -155,14 +156,13 @@ class _Requests:
         return None
 
     def _make(self, request: Request) -> None:
-        for stage in self._stages:
-            call = self._call(stage, request)
-            request.calls[stage] = call
-            if not self._live.succeeded(call):
-                self._remember_hopeless(request, stage, self._live.row(call))
-                break
-        self._live.forget(list(request.calls.values()))
-        if any(self._live.worker_died(call) for call in request.calls.values()):
+        planned = self._planned(request)
+        made = self._live.calls(planned, forget=True)
+        request.calls.update(zip(self._stages, made, strict=False))
+        if made and not self._live.succeeded(made[-1]):
+            stage = self._stages[len(made) - 1]
+            self._remember_hopeless(request, stage, self._live.row(made[-1]))
+        if any(self._live.worker_died(call) for call in made):
             self._live.restart()
 
     def _wants_a_repeat(self, request: Request) -> bool:
@@ -184,45 +184,20 @@ class _Requests:
     def _seconds(self, request: Request) -> float:
         return sum(self._live.row(call).execution_time for call in request.calls.values())
 
-    def _call(self, stage: str, request: Request) -> str:
-        sample, live = request.sample, self._live
-        if stage == "input_fn":
-            return live.input_call(
-                sample.request_body,
-                sample.content_type,
-                sample.sample_name,
-                accept=request.accept,
-            )
-        if stage == "transform_fn":
-            return live.transform_call(
-                arguments.kept_argument(self._model),
-                sample.request_body,
-                sample.content_type,
-                request.accept,
-                sample.sample_name,
-            )
-        headers = arguments.Headers(
-            sample.content_type,
-            request.accept,
-            len(arguments.body_bytes(sample.request_body)),
-        )
-        if stage == "predict_fn":
-            given = [arguments.kept_argument(request.calls["input_fn"])]
-            given.append(arguments.kept_argument(self._model))
-            return live.call(
-                stage,
-                given,
-                headers=headers,
-                sample_name=sample.sample_name,
-                content_type=sample.content_type,
-            )
-        return live.output_call(
-            arguments.kept_argument(request.calls["predict_fn"]),
-            request.accept,
-            headers=headers,
-            sample_name=sample.sample_name,
-            content_type=sample.content_type,
-        )
+    def _planned(self, request: Request) -> list[Planned]:
+        """Plan the stages of a request, each on what the one before gives."""
+        sample, accept = request.sample, request.accept
+        body, content_type = sample.request_body, sample.content_type
+        model = arguments.kept_argument(self._model)
+        if self._stages == TRANSFORM:
+            return [calls.transform(model, body, content_type, accept, sample.sample_name)]
+        taken = calls.input_of(body, content_type, sample.sample_name, accept=accept)
+        own = {"sample_name": sample.sample_name, "content_type": content_type}
+        data = arguments.kept_argument(taken.name)
+        predicted = calls.predict(data, model, taken.headers, **own)
+        prediction = arguments.kept_argument(predicted.name)
+        sent = calls.output(prediction, accept, taken.headers, **own)
+        return [taken, predicted, sent][: len(self._stages)]
 
     def _remember_hopeless(self, request: Request, stage: str, row: FunctionTestResult) -> None:
         """Do not hang or crash again on a sample before the accept type has been looked at."""

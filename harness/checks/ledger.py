@@ -48,6 +48,11 @@ class Ledger:
         self._load_attempts: list[NetworkAttempt] = []
 
     @property
+    def is_patient(self) -> bool:
+        """Whether a row may be made later than its call ends: nobody is told of it."""
+        return self._on_row is None
+
+    @property
     def rows(self) -> dict[str, FunctionTestResult]:
         """Give every row by the id of its call."""
         self.catch_up()

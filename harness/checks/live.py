@@ -14,8 +14,8 @@ from harness.artifacts import changes
 from harness.artifacts.package import Package, open_package
 from harness.artifacts.shelf import alone
 from harness.artifacts.workspace import RunDirectory
-from harness.checks import arguments, signatures, verdict
-from harness.checks.arguments import Headers
+from harness.checks import arguments, calls, signatures, verdict
+from harness.checks.calls import NO_REQUEST, Parameter, Planned
 from harness.checks.kept import Kept
 from harness.checks.ledger import Entry, Ledger, Listener
 from harness.checks.signatures import Definition
@@ -38,9 +38,6 @@ from harness.runtime.launch import HandlerLauncher
 from harness.runtime.session import Session
 from harness.runtime.templates import Templates
 from harness.specs import InferenceHandlerSpec
-
-NO_REQUEST = Headers()
-Parameter = protocol.Argument | Raw
 
 
 class LiveHandler:
@@ -77,22 +74,23 @@ class LiveHandler:
 
     def model_fn(self, model_dir: str | None = None) -> FunctionTestResult:
         """Call model_fn, by default with the package's model directory."""
-        return self.row(self.model_call(model_dir))
+        return self.row(self.call(calls.model(model_dir or self.package.model_dir)))
 
     def input_fn(
         self, request_body: str | bytes, content_type: str | None = None
     ) -> FunctionTestResult:
         """Call input_fn with a request's body, decoded as the serving stack decodes it."""
-        return self.row(self.input_call(request_body, content_type))
+        return self.row(self.call(calls.input_of(request_body, content_type)))
 
     def predict_fn(self, input_object: Any = ..., model: Any = ...) -> FunctionTestResult:
         """Call predict_fn, by default with the latest input and the latest model."""
-        given = [self._argument(input_object, "input_fn"), self._argument(model, "model_fn")]
-        return self.row(self.call("predict_fn", given))
+        given = self._argument(input_object, "input_fn"), self._argument(model, "model_fn")
+        return self.row(self.call(calls.predict(*given, NO_REQUEST)))
 
     def output_fn(self, prediction: Any = ..., accept: str | None = None) -> FunctionTestResult:
         """Call output_fn, by default with the latest prediction."""
-        return self.row(self.output_call(self._argument(prediction, "predict_fn"), accept))
+        given = self._argument(prediction, "predict_fn")
+        return self.row(self.call(calls.output(given, accept)))
 
     def transform_fn(
         self,
@@ -103,7 +101,7 @@ class LiveHandler:
     ) -> FunctionTestResult:
         """Call transform_fn with a request, by default with the latest model."""
         given = self._argument(model, "model_fn")
-        return self.row(self.transform_call(given, request_body, content_type, accept))
+        return self.row(self.call(calls.transform(given, request_body, content_type, accept)))
 
     def function(self, name: str, parameters: Mapping[str, Any]) -> FunctionTestResult:
         """Call one function with parameters by the contract's names or the handler's own.
@@ -127,9 +125,9 @@ class LiveHandler:
         failed = self._ensure_loaded()
         if failed is None:
             return None
-        name = secrets.token_hex(8)
-        self._enter(name, function, failed, "import", {})
-        return self.row(name)
+        planned = Planned(function, ())
+        self._enter(planned, failed, "import")
+        return self.row(planned.name)
 
     def definitions(self) -> dict[str, Definition]:
         """Say how the functions that the loaded handler defines can be called."""
@@ -152,127 +150,78 @@ class LiveHandler:
 
     # ------------------------------------------------------------ one call
 
-    def model_call(self, model_dir: str | None = None) -> str:
-        """Call model_fn; give the id of its row."""
-        folder = arguments.path_text(model_dir or self.package.model_dir)
-        given = [protocol.Argument(kind="json", json=folder)]
-        return self.call("model_fn", given, input_parameters={"model_dir": folder})
-
-    def input_call(
-        self,
-        body: str | bytes,
-        content_type: str | None,
-        sample_name: str | None = None,
-        *,
-        accept: str | None = None,
-    ) -> str:
-        """Call input_fn; give the id of its row."""
-        data = arguments.body_bytes(body)
-        content_type = arguments.header("content_type", content_type)
-        return self.call(
-            "input_fn",
-            [
-                arguments.body_argument(data, content_type),
-                arguments.content_type_argument(content_type),
-            ],
-            headers=Headers(content_type, accept, len(data)),
-            sample_name=sample_name,
-            content_type=content_type,
-            input_parameters={"content_type": content_type, "body_bytes": len(data)},
-        )
-
-    def output_call(
-        self,
-        prediction: Parameter,
-        accept: str | None,
-        *,
-        headers: Headers | None = None,
-        **fields: Any,
-    ) -> str:
-        """Call output_fn; give the id of its row."""
-        accept = arguments.header("accept", accept)
-        given = [prediction, arguments.accept_argument(accept)]
-        return self.call(
-            "output_fn",
-            given,
-            headers=headers or Headers(accept=accept),
-            accept_type=accept,
-            input_parameters={"accept": accept},
-            **fields,
-        )
-
-    def transform_call(
-        self,
-        model: Parameter,
-        body: str | bytes,
-        content_type: str | None,
-        accept: str | None,
-        sample_name: str | None = None,
-    ) -> str:
-        """Call transform_fn; give the id of its row."""
-        data = arguments.body_bytes(body)
-        content_type = arguments.header("content_type", content_type)
-        accept = arguments.header("accept", accept)
-        shown = {"content_type": content_type, "accept": accept, "body_bytes": len(data)}
-        return self.call(
-            "transform_fn",
-            [
-                model,
-                arguments.body_argument(data, content_type),
-                arguments.content_type_argument(content_type),
-                arguments.accept_argument(accept),
-            ],
-            headers=Headers(content_type, accept, len(data)),
-            sample_name=sample_name,
-            content_type=content_type,
-            accept_type=accept,
-            input_parameters=shown,
-        )
-
     def restart(self) -> None:
         """Give up the worker, as a server does whose worker died; the next call finds another."""
         self._drop(None)
 
-    def call(
-        self,
-        function: str,
-        given: Sequence[Parameter],
-        *,
-        headers: Headers = NO_REQUEST,
-        **fields: Any,
-    ) -> str:
-        """Call one function under its limits; give the id under which `row` has what came of it.
+    def call(self, planned: Planned) -> str:
+        """Make one call under its limits; give the id under which `row` has what came of it.
 
         Starts a worker and loads the handler when there is none. A load that fails is the row of
         the function that needed it.
         """
-        name = secrets.token_hex(8)
-        failed = self._ensure_loaded()
-        if failed is not None:
-            self._enter(name, function, failed, "import", fields)
-            return name
-        assert self._session is not None
-        answer = self._session.request(
+        self.calls([planned])
+        return planned.name
+
+    def calls(self, planned: Sequence[Planned], *, forget: bool = False) -> list[str]:
+        """Make calls as `call` does, up to the first that does not pass; give their ids.
+
+        They are sent together, unless somebody is to be told of each as it ends. With `forget`,
+        the worker frees their values after the last.
+        """
+        made: list[str] = []
+        names = [item.name for item in planned]
+        while len(made) < len(planned) and self._passed(made):
+            failed = self._ensure_loaded()
+            if failed is not None:
+                made.append(names[len(made)])
+                self._enter(planned[len(made) - 1], failed, "import")
+                break
+            left = planned[len(made) :] if self._ledger.is_patient else planned[len(made) :][:1]
+            for item, answer in self._answers(left, names if forget else None):
+                self._take(item, answer)
+                made.append(item.name)
+        if forget and made != names:
+            self.forget(made)
+        return made
+
+    def _passed(self, made: list[str]) -> bool:
+        return not made or (self._session is not None and self._ledger.succeeded(made[-1]))
+
+    def _answers(
+        self, planned: Sequence[Planned], forget: list[str] | None
+    ) -> Iterator[tuple[Planned, Answer]]:
+        """Send calls, each after the first to be made if the one before passed and was quiet."""
+        session = self._session
+        assert session is not None
+        last = planned[-1]
+        messages = [
             protocol.Call(
-                id=name,
-                function=function,  # type: ignore[arg-type]
-                arguments=[self._carried(self._session, item) for item in given],
-                content_type=headers.content_type,
-                accept=headers.accept,
-                body_bytes=headers.body_bytes,
-            ),
-            self._limits.timeout_seconds or 0.0,
-            meanwhile=self._ledger.catch_up,
-        )
-        if answer.late:
-            self._lose(answer.ending)
-            before = self._ledger.last
-            lost = f"{before.function_name} {before.outcome}" if before else "the worker was lost"
-            reason = f"{lost} after its answer".replace("_exceeded", " exceeded")
-            self._ledger.put(name, verdict.skipped(function, reason, **fields))
-        else:
-            self._enter(name, function, answer, "call", fields)
-        return name
+                id=item.name,
+                function=item.function,  # type: ignore[arg-type]
+                arguments=[self._carried(session, given) for given in item.given],
+                content_type=item.headers.content_type,
+                accept=item.headers.accept,
+                body_bytes=item.headers.body_bytes,
+                follows=True if item is not planned[0] else None,
+                forget=forget if item is last and forget and item.name == forget[-1] else None,
+            )
+            for item in planned
+        ]
+        timeout_s = self._limits.timeout_seconds or 0.0
+        answers = session.requests(messages, timeout_s, meanwhile=self._ledger.catch_up)
+        yield from zip(planned, answers, strict=False)
+
+    def _take(self, item: Planned, answer: Answer) -> None:
+        """Enter what came of a call."""
+        if not answer.late:
+            self._enter(item, answer, "call")
+            return
+        self._lose(answer.ending)
+        before = self._ledger.last
+        lost = f"{before.function_name} {before.outcome}" if before else "the worker was lost"
+        reason = f"{lost} after its answer".replace("_exceeded", " exceeded")
+        self._ledger.put(item.name, verdict.skipped(item.function, reason, **item.fields))
 
     def _carried(self, session: Session, item: Parameter) -> protocol.Argument:
         return session.carry(item) if isinstance(item, Raw) else item
@@ -373,14 +322,13 @@ class LiveHandler:
             )
         return answer
 
-    def _enter(
-        self, name: str, function: str, answer: Answer, phase: Phase, fields: dict[str, Any]
-    ) -> None:
-        self._ledger.enter(Entry(name, function, answer, phase, self.defines(function), fields))
+    def _enter(self, call: Planned, answer: Answer, phase: Phase) -> None:
+        own = self.defines(call.function)
+        self._ledger.enter(Entry(call.name, call.function, answer, phase, own, call.fields))
         if verdict.is_deadly(answer.reply):
-            self._deadly.add(name)
+            self._deadly.add(call.name)
         if isinstance(answer.reply, protocol.Returned):
-            self._latest[function] = name
+            self._latest[call.function] = call.name
             if answer.reply.modules is not None:
                 self._launcher.learn(answer.reply.modules)
         if answer.ending is not None or getattr(answer.reply, "fatal", False):

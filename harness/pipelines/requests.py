@@ -7,7 +7,8 @@ from pathlib import Path
 
 from harness.artifacts import formats, outputs
 from harness.artifacts.workspace import RunDirectory
-from harness.checks import arguments
+from harness.checks import arguments, calls
+from harness.checks.calls import Planned
 from harness.checks.live import LiveHandler, opened
 from harness.pipeline_results import DataSent, PassedOver
 from harness.pipelines.adapters import CONTENT_TYPES, Attempt
@@ -138,23 +139,21 @@ class _Trials:
         """Say why a parcel is refused; None when it passes."""
         live = self._live
         if not live.running:
-            self._model = live.model_call()
+            self._model = live.call(calls.model(live.package.model_dir))
             if not live.row(self._model).success:
                 return self._said(self._model)
-        calls = self._calls(parcel)
+        last = live.calls(self._planned(parcel), forget=True)[-1]
         live.settle()
-        live.forget(calls)
-        return None if live.row(calls[-1]).success else self._said(calls[-1])
+        return None if live.row(last).success else self._said(last)
 
-    def _calls(self, parcel: Parcel) -> list[str]:
-        """Call what takes a request: transform_fn, or input_fn and, if it took it, predict_fn."""
-        live, model = self._live, arguments.kept_argument(self._model)
-        if live.transforms:
-            return [live.transform_call(model, parcel.body, parcel.content_type, None)]
-        taken = live.input_call(parcel.body, parcel.content_type)
-        if not live.row(taken).success:
-            return [taken]
-        return [taken, live.call("predict_fn", [arguments.kept_argument(taken), model])]
+    def _planned(self, parcel: Parcel) -> list[Planned]:
+        """Plan what takes a request: transform_fn, or input_fn and, if it took it, predict_fn."""
+        model = arguments.kept_argument(self._model)
+        if self._live.transforms:
+            return [calls.transform(model, parcel.body, parcel.content_type, None)]
+        taken = calls.input_of(parcel.body, parcel.content_type)
+        data = arguments.kept_argument(taken.name)
+        return [taken, calls.predict(data, model, calls.NO_REQUEST)]
 
     def _said(self, call: str) -> str:
         row = self._live.row(call)

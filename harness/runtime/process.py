@@ -116,7 +116,7 @@ class WorkerProcess:
 
         `instant` is of time.monotonic. It costs no message: both have the file open.
         """
-        pack_into("=q", self._instant, 0, int(instant * 1e9))
+        pack_into("=q", self._instant, 0, int(min(instant * 1e9, 2**62)))
 
     def dump(self) -> None:
         """Order the worker's stacks to be written to its stack file."""

@@ -8,7 +8,7 @@ import contextlib
 import os
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import worker.protocol as protocol
@@ -107,11 +107,40 @@ class Session:
         `meanwhile` is short work of the tester's own, done when the worker has the request. Raises
         ValueError when the message has a number that JSON cannot carry.
         """
-        line = wire.encode(message)
+        return next(self.requests([message], timeout_s, meanwhile=meanwhile))
+
+    def requests(
+        self,
+        messages: Sequence[Request],
+        timeout_s: float,
+        *,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Iterator[Answer]:
+        """Send requests in one go; give the answer to each that the worker carried out.
+
+        All but the first must be calls that follow. The deadline of one begins with the answer to
+        the one before; whoever takes the answers has no other business meanwhile.
+        """
+        data = b"".join(map(wire.encode, messages))
         late = self.settle()
         if late is not None:
-            return replace(self._answer(message.id, None, late, 0.0), late=True)
-        return self._exchange(line, message.id, ANSWERS[message.type], timeout_s, meanwhile)
+            yield replace(self._answer(messages[0].id, None, late, 0.0), late=True)
+            return
+        sent, last = time.monotonic(), messages[-1]
+        for message in messages:
+            answer = self._exchange(
+                data,
+                message.id,
+                ANSWERS[message.type],
+                timeout_s,
+                sent=sent,
+                ahead=message is not last,
+                meanwhile=meanwhile,
+            )
+            yield answer
+            if not _goes_on(answer.reply):
+                return
+            data, meanwhile = b"", None
 
     def carry(self, raw: Raw) -> protocol.Argument:
         """Make an argument of the next request of bytes."""
@@ -161,19 +190,25 @@ class Session:
 
     def _exchange(
         self,
-        line: bytes,
+        data: bytes,
         name: str,
         kinds: Kinds,
         timeout_s: float,
+        *,
+        sent: float | None = None,
+        ahead: bool = False,
         meanwhile: Callable[[], None] | None = None,
     ) -> Answer:
-        """Write the request and read until its reply, an ending or the deadline: first wins."""
+        """Write the data and read until the reply, an ending or the deadline: first wins.
+
+        `sent` is when the request was written, if not now; `ahead` says that another follows it.
+        """
         start = time.monotonic()
         deadline = start + timeout_s
         self._process.set_deadline(deadline + SECOND_NET_S)
         self._sampled = 0
         try:
-            reply, ending = self._converse(line, name, kinds, deadline, meanwhile)
+            reply, ending = self._converse(data, name, kinds, deadline, ahead, meanwhile)
         except wire.LineTooLong as error:
             reply, ending = None, self._end("reply", str(error))
         except wire.Violation as error:
@@ -181,49 +216,62 @@ class Session:
         except BaseException:  # Ctrl-C above all: a worker in the middle of a call is not asked
             self._end("closed", "interrupted during a call")
             raise
-        elapsed = time.monotonic() - start
-        if ending is None:
+        now = time.monotonic()
+        if ending is None and not (ahead and _goes_on(reply)):
             self._process.set_deadline(0.0)
             self._process.bodies.clear()
+        # A reply may have waited here while the one before it was looked at.
+        elapsed = now - (start if sent is None or reply is None else sent)
         return self._answer(name, reply, ending, elapsed)
 
     def _converse(
         self,
-        line: bytes,
+        data: bytes,
         name: str,
         kinds: Kinds,
         deadline: float,
+        ahead: bool,
         meanwhile: Callable[[], None] | None,
     ) -> tuple[wire.Reply | None, Ending | None]:
-        rest = self._write(line)
+        rest = self._write(data)
         if meanwhile is not None:
             meanwhile()
         hung_up_at: float | None = None
-        reply: wire.Reply | None = None
+        reply = None if data else self._reply(name, kinds)
+        if reply is not None and not (ahead and _goes_on(reply)):
+            self._drain(self._process.log)  # it came with the reply before it
         while True:
-            now = time.monotonic()
-            ending = self._ending_by_now(now, deadline, hung_up_at)
-            if ending is not None:
-                return None, ending
-            if hung_up_at is None and self._process.replies not in self._open:
-                hung_up_at = now
-            for descriptor, _ in self._poll.poll(self._wait_ms(now, deadline, hung_up_at)):
-                if descriptor == self._stop:
-                    self._poll.unregister(descriptor)
-                    raise KeyboardInterrupt
-                if descriptor == self._process.requests:
-                    rest = self._write(rest)
-                elif descriptor == self._process.log:
-                    # What was written before the reply is seen with it, and belongs to the call.
-                    self._drain(descriptor)
-                else:
-                    self._read(descriptor)
-            reply = reply or self._reply(name, kinds)
+            if reply is None or self._is_early(kinds):
+                now = time.monotonic()
+                ending = self._ending_by_now(now, deadline, hung_up_at)
+                if ending is not None:
+                    return None, ending
+                if hung_up_at is None and self._process.replies not in self._open:
+                    hung_up_at = now
+                wait_ms = self._wait_ms(now, deadline, hung_up_at)
+                for descriptor, _ in self._poll.poll(wait_ms):  # replies come before the log
+                    if descriptor == self._stop:
+                        self._poll.unregister(descriptor)
+                        raise KeyboardInterrupt
+                    if descriptor == self._process.requests:
+                        rest = self._write(rest)
+                    elif descriptor == self._process.log and not ahead:
+                        # What was written before the reply is seen with it: it is the call's.
+                        self._drain(descriptor)
+                    else:
+                        self._read(descriptor)
+                    reply = reply or self._reply(name, kinds)
+                    if ahead and _goes_on(reply):
+                        break  # what there is beside it is the next call's
             ending = self._end("log", self._flood) if self._flooded else self._silent_kill()
             if ending is not None:
                 return None, ending
-            if reply is not None and (self._worker_pid is not None or kinds is not GREETING):
-                return reply, None  # a greeting, when the worker is in its control groups
+            if reply is not None and not self._is_early(kinds):
+                return reply, None
+
+    def _is_early(self, kinds: Kinds) -> bool:
+        """Say whether a worker that greets may not be in its control groups yet."""
+        return kinds is GREETING and self._worker_pid is None
 
     def _ending_by_now(
         self, now: float, deadline: float, hung_up_at: float | None
@@ -436,6 +484,11 @@ class Session:
         if log is not None and not self._keep_log:
             self._log = LogCapture()
         return Answer(name, reply, ending, elapsed_s, peak, source, log)
+
+
+def _goes_on(reply: wire.Reply | None) -> bool:
+    """Say whether the worker goes on at once with the call that follows."""
+    return isinstance(reply, protocol.Returned) and bool(reply.goes_on)
 
 
 def _curve(ended: protocol.Ended) -> MemoryCurve | None:

@@ -25,6 +25,7 @@ from harness import (
     RuntimeTestingConfiguration,
     SpecError,
 )
+from harness.checks import calls
 from harness.checks.arguments import kept_argument
 from tests.conftest import Files, MakePackage
 from tests.handlers.good import packages
@@ -496,8 +497,10 @@ def test_death_after_the_answer_is_the_answered_calls(package: MakePackage, tmp_
         package({"code/inference.py": code(**pieces)}), environ_vars={"FLAG": str(flag)}
     )
     with RuntimeTester() as tester, tester.open_handler(spec) as live:
-        model, data = live.model_call(), live.input_call("1", CSV)
-        name = live.call("predict_fn", [kept_argument(data), kept_argument(model)])
+        model = live.call(calls.model(live.package.model_dir))
+        data = live.call(calls.input_of("1", CSV))
+        given = kept_argument(data), kept_argument(model)
+        name = live.call(calls.predict(*given, calls.NO_REQUEST))
         assert live.row(name).success
         flag.touch()
 

@@ -131,6 +131,6 @@ def test_row_is_made_when_the_worker_has_the_next_request(
     )
     assert RuntimeTester().test_inference_handler(spec).overall_success
     assert happened == [
-        *("a request", "a request", "a request", "model_fn", "a request", "input_fn"),
-        *("a request", "predict_fn", "output_fn"),
+        *("a request", "a request", "a request"),  # the load, model_fn, and all of the sample's
+        *("model_fn", "input_fn", "predict_fn", "output_fn"),
     ]
