@@ -25,21 +25,24 @@ _Step = Callable[[int, str, str], None]  # open directory, name in it, path to s
 class RunDirectory:
     """Create a private directory (0700) on entry, and remove it with all it holds on exit.
 
-    A directory of the same name that was put in its place meanwhile is left alone.
+    Those of testers that were killed are removed on entry, unless `sweeps` is False: to look for
+    them takes the longer the more there is in the parent. A directory of the same name that was
+    put in its place meanwhile is left alone.
 
     Raises:
         HarnessError: it cannot be made, or something in it cannot be removed. While another
             exception is on its way out, the second fault becomes a note of that one instead.
     """
 
-    def __init__(self, parent: Path | None = None) -> None:
+    def __init__(self, parent: Path | None = None, *, sweeps: bool = True) -> None:
         self._parent = parent
+        self._sweeps = sweeps
         self._path: Path | None = None
         self._identity = (0, 0)
         self._lock = -1
 
     def __enter__(self) -> RunDirectory:
-        parent = Path(tempfile.gettempdir()) if self._parent is None else self._parent
+        parent = _parent(self._parent)
         try:
             parent.mkdir(parents=True, exist_ok=True)
             made = tempfile.mkdtemp(prefix=f"handlerproof-{os.getpid()}-", dir=parent.resolve())
@@ -51,13 +54,9 @@ class RunDirectory:
             ) from error
         self._path = Path(made)
         self._identity = _identity(os.lstat(made))
-        self._remove_those_of_dead_testers(Path(made).parent)
+        if self._sweeps:
+            remove_those_of_dead_testers(self._path.parent)
         return self
-
-    def _remove_those_of_dead_testers(self, parent: Path) -> None:
-        for left in stale.found_in(parent):
-            with contextlib.suppress(HarnessError):  # the next tester tries again
-                remove(left)
 
     def __exit__(
         self,
@@ -98,6 +97,17 @@ class RunDirectory:
     def _spellings(self, name: str) -> itertools.chain[Path]:
         numbered = (self.path / f"{name}-{number}" for number in itertools.count(2))
         return itertools.chain([self.path / name], numbered)
+
+
+def _parent(workspace: Path | None) -> Path:
+    return Path(tempfile.gettempdir()) if workspace is None else workspace
+
+
+def remove_those_of_dead_testers(workspace: Path | None) -> None:
+    """Remove the run directories whose tester was killed, as far as they can be removed."""
+    for left in stale.found_in(_parent(workspace)):
+        with contextlib.suppress(HarnessError):  # the next tester tries again
+            remove(left)
 
 
 def remove(path: Path, *, identity: tuple[int, int] | None = None) -> None:

@@ -4,8 +4,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.checks import pickles
 from harness.errors import SpecError
@@ -27,8 +26,7 @@ NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class Headers:
+class Headers(NamedTuple):
     """What a request says of itself; every function of it sees the same in its context."""
 
     content_type: str | None = None

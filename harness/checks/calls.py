@@ -2,8 +2,8 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from harness.checks import arguments
 from harness.checks.arguments import Headers
@@ -14,22 +14,27 @@ NO_REQUEST = Headers()
 Parameter = Argument | Raw
 
 
-@dataclass(frozen=True)
-class Planned:
+class Planned(NamedTuple):
     """One call, not yet made. Its value is kept under its name; `fields` are those of its row."""
 
+    name: str
     function: str
-    given: Sequence[Parameter]
+    given: Sequence[Parameter] = ()
     headers: Headers = NO_REQUEST
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    name: str = field(default_factory=lambda: secrets.token_hex(8))
+    fields: Mapping[str, Any] = MappingProxyType({})
+
+
+def new_name() -> str:
+    """Make a name that the handler cannot guess."""
+    return secrets.token_hex(8)
 
 
 def model(model_dir: Any) -> Planned:
     """Plan model_fn with a path. Raises SpecError for what is none."""
     folder = arguments.path_text(model_dir)
     given = [Argument(kind="json", json=folder)]
-    return Planned("model_fn", given, fields={"input_parameters": {"model_dir": folder}})
+    shown = {"input_parameters": {"model_dir": folder}}
+    return Planned(new_name(), "model_fn", given, fields=shown)
 
 
 def input_of(
@@ -43,6 +48,7 @@ def input_of(
     data = arguments.body_bytes(body)
     content_type = arguments.header("content_type", content_type)
     return Planned(
+        new_name(),
         "input_fn",
         [
             arguments.body_argument(data, content_type),
@@ -59,7 +65,7 @@ def input_of(
 
 def predict(data: Parameter, model: Parameter, headers: Headers, **fields: Any) -> Planned:
     """Plan predict_fn."""
-    return Planned("predict_fn", [data, model], headers, fields)
+    return Planned(new_name(), "predict_fn", [data, model], headers, fields)
 
 
 def output(
@@ -69,7 +75,8 @@ def output(
     accept = arguments.header("accept", accept)
     given = [prediction, arguments.accept_argument(accept)]
     own = {"accept_type": accept, "input_parameters": {"accept": accept}}
-    return Planned("output_fn", given, headers or Headers(accept=accept), own | fields)
+    headers = headers or Headers(accept=accept)
+    return Planned(new_name(), "output_fn", given, headers, own | fields)
 
 
 def transform(
@@ -85,6 +92,7 @@ def transform(
     accept = arguments.header("accept", accept)
     shown = {"content_type": content_type, "accept": accept, "body_bytes": len(data)}
     return Planned(
+        new_name(),
         "transform_fn",
         [
             model,

@@ -32,7 +32,7 @@ def run(
     worker can be started.
     """
     start = time.monotonic()
-    with RunDirectory(workspace) as directory:
+    with RunDirectory(workspace, sweeps=kept is None) as directory:
         samples = collect(spec, directory)
         with opened(spec, directory, on_row, on_note, kept) as live:
             seen = look(spec, live.package, live.site_packages)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.artifacts.shelf import Shelf
+from harness.artifacts.workspace import remove_those_of_dead_testers
 from harness.runtime.templates import Choosing, Templates
 
 
@@ -21,6 +22,10 @@ class Kept:
 
 @contextmanager
 def keeping(workspace: Path | None) -> Iterator[Kept]:
-    """Keep what is used again, in directories below the workspace, until the block ends."""
+    """Keep what is used again, in directories below the workspace, until the block ends.
+
+    What testers that were killed have left there is removed first; single tests then need not look.
+    """
+    remove_those_of_dead_testers(workspace)
     with Templates(workspace) as templates, Shelf(workspace) as shelf:
         yield Kept(templates, shelf)

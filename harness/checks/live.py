@@ -125,7 +125,7 @@ class LiveHandler:
         failed = self._ensure_loaded()
         if failed is None:
             return None
-        planned = Planned(function, ())
+        planned = Planned(calls.new_name(), function)
         self._enter(planned, failed, "import")
         return self.row(planned.name)
 
@@ -209,8 +209,7 @@ class LiveHandler:
             for item in planned
         ]
         timeout_s = self._limits.timeout_seconds or 0.0
-        answers = session.requests(messages, timeout_s, meanwhile=self._ledger.catch_up)
-        yield from zip(planned, answers, strict=False)
+        yield from zip(planned, session.requests(messages, timeout_s), strict=False)
 
     def _take(self, item: Planned, answer: Answer) -> None:
         """Enter what came of a call."""

@@ -9,8 +9,8 @@ import base64
 import codecs
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
+from typing import Literal, NamedTuple
 
 import worker.protocol as protocol
 from harness.runtime import wire
@@ -21,8 +21,7 @@ PIECE_BYTES = 3 * 2**20
 FIRST_BYTES = 33 * 2**20  # from 32 MiB on, glibc's allocator moves pages and does not copy
 
 
-@dataclass(frozen=True)
-class Raw:
+class Raw(NamedTuple):
     """A parameter of bytes, on its way to an Argument: in the line, or beside it."""
 
     kind: Literal["body", "bytes", "pickle"]

@@ -1,7 +1,7 @@
 """What a session tells of one request: a reply, or how the worker ended, with the evidence."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import worker.protocol as protocol
 from harness.results import LogExcerpt, MemoryCurve
@@ -38,8 +38,7 @@ class Ending:
     stack: str | None = None
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What came of one request: a reply, or the ending of the worker."""
 
     id: str

@@ -8,7 +8,7 @@ import contextlib
 import os
 import select
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import worker.protocol as protocol
@@ -99,23 +99,14 @@ class Session:
                 return self._answer("", None, ending, answer.elapsed_s)
         return answer
 
-    def request(
-        self, message: Request, timeout_s: float, *, meanwhile: Callable[[], None] | None = None
-    ) -> Answer:
+    def request(self, message: Request, timeout_s: float) -> Answer:
         """Send one request and wait for its reply, at most so many seconds.
 
-        `meanwhile` is short work of the tester's own, done when the worker has the request. Raises
-        ValueError when the message has a number that JSON cannot carry.
+        Raises ValueError when the message has a number that JSON cannot carry.
         """
-        return next(self.requests([message], timeout_s, meanwhile=meanwhile))
+        return next(self.requests([message], timeout_s))
 
-    def requests(
-        self,
-        messages: Sequence[Request],
-        timeout_s: float,
-        *,
-        meanwhile: Callable[[], None] | None = None,
-    ) -> Iterator[Answer]:
+    def requests(self, messages: Sequence[Request], timeout_s: float) -> Iterator[Answer]:
         """Send requests in one go; give the answer to each that the worker carried out.
 
         All but the first must be calls that follow. The deadline of one begins with the answer to
@@ -124,7 +115,7 @@ class Session:
         data = b"".join(map(wire.encode, messages))
         late = self.settle()
         if late is not None:
-            yield replace(self._answer(messages[0].id, None, late, 0.0), late=True)
+            yield self._answer(messages[0].id, None, late, 0.0)._replace(late=True)
             return
         sent, last = time.monotonic(), messages[-1]
         for message in messages:
@@ -135,12 +126,11 @@ class Session:
                 timeout_s,
                 sent=sent,
                 ahead=message is not last,
-                meanwhile=meanwhile,
             )
             yield answer
             if not _goes_on(answer.reply):
                 return
-            data, meanwhile = b"", None
+            data = b""
 
     def carry(self, raw: Raw) -> protocol.Argument:
         """Make an argument of the next request of bytes."""
@@ -197,7 +187,6 @@ class Session:
         *,
         sent: float | None = None,
         ahead: bool = False,
-        meanwhile: Callable[[], None] | None = None,
     ) -> Answer:
         """Write the data and read until the reply, an ending or the deadline: first wins.
 
@@ -208,7 +197,7 @@ class Session:
         self._process.set_deadline(deadline + SECOND_NET_S)
         self._sampled = 0
         try:
-            reply, ending = self._converse(data, name, kinds, deadline, ahead, meanwhile)
+            reply, ending = self._converse(data, name, kinds, deadline, ahead)
         except wire.LineTooLong as error:
             reply, ending = None, self._end("reply", str(error))
         except wire.Violation as error:
@@ -231,11 +220,8 @@ class Session:
         kinds: Kinds,
         deadline: float,
         ahead: bool,
-        meanwhile: Callable[[], None] | None,
     ) -> tuple[wire.Reply | None, Ending | None]:
         rest = self._write(data)
-        if meanwhile is not None:
-            meanwhile()
         hung_up_at: float | None = None
         reply = None if data else self._reply(name, kinds)
         if reply is not None and not (ahead and _goes_on(reply)):
