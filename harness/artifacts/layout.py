@@ -113,7 +113,8 @@ def _layout_warnings(model_dir: Path) -> list[str]:
             "requirements.txt lies at the root of the package, where the server ignores it: "
             "move it to code/requirements.txt"
         )
-    resource_forks = sum(path.name.startswith("._") for path in model_dir.rglob("._*"))
+    walk = os.walk(model_dir)
+    resource_forks = sum(name.startswith("._") for _, _, names in walk for name in names)
     if resource_forks:
         found.append(
             f"the package holds {resource_forks} '._' files that macOS added: "

@@ -36,6 +36,7 @@ _reports: TypeAdapter[Report] = TypeAdapter(
 _template_reports: TypeAdapter[TemplateReport] = TypeAdapter(
     Annotated[TemplateReport, Field(discriminator="type")], config=_config
 )
+_calls: TypeAdapter[protocol.Call] = TypeAdapter(protocol.Call)
 
 
 class Violation(Exception):
@@ -47,12 +48,30 @@ class LineTooLong(Violation):
 
 
 def encode(message: object) -> bytes:
-    """Write a message as one line. Raises ValueError for what JSON cannot carry."""
+    """Write a message as one line of ASCII. Raises ValueError for what JSON cannot carry."""
+    if type(message) is protocol.Call:
+        line = _quickly(message)
+        if line is not None:
+            return line
     try:
         text = "".join(_pieces(message, 0))
         return text.encode("ascii") + b"\n"
     except RecursionError:
         raise ValueError("a value holds itself, or is nested too deeply") from None
+
+
+def _quickly(call: protocol.Call) -> bytes | None:
+    """Write a call in a fifth of the time, by pydantic; None where that would be another line.
+
+    It writes text that is not ASCII as it is, and values of any kind as best it can.
+    """
+    if any(given.json is not None for given in call.arguments):
+        return None
+    try:
+        line = _calls.serializer.to_json(call, exclude_none=True)
+    except ValueError:  # text that is not Unicode
+        return None
+    return line + b"\n" if line.isascii() else None
 
 
 def decode_reply(line: bytes) -> Reply:

@@ -6,6 +6,7 @@ older child would misunderstand): HANDLERPROOF_GOLDEN=write scripts/test tests/u
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -263,3 +264,31 @@ def test_parent_does_not_write_a_number_that_json_lacks(number: float) -> None:
     argument = protocol.Argument(kind="json", json=[{"deep": number}])
     with pytest.raises(ValueError, match="not JSON compliant"):
         wire.encode(protocol.Call(id="a", function="predict_fn", arguments=[argument]))
+
+
+TEXTS = ["plain", 'quotes " and \\', "\x00\x1f\x7f\n", "naïve \u2028", "\U0001f600", "\udc80", ""]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_calls_that_are_written_quickly_are_the_same(text: str) -> None:
+    given = [
+        protocol.Argument(kind="body", data=text, content_type=text),
+        protocol.Argument(kind="kept", id=text),
+        protocol.Argument(kind="bytes", at=0, size=2**62),
+    ]
+    call = protocol.Call(
+        id=text, function="input_fn", arguments=given, accept=text, follows=True, forget=[text]
+    )
+    line = wire.encode(call)
+    assert line.isascii()
+    assert line.endswith(b"\n")
+    assert json.loads(line) == protocol.plain(call)
+    assert (wire._quickly(call) is None) is not text.isascii()
+
+
+def test_values_of_any_kind_are_not_written_quickly() -> None:
+    call = protocol.Call(id="1", function="model_fn", arguments=[])
+    for value in (float("nan"), {1, 2}, b"bytes"):
+        argument = protocol.Argument(kind="json", json=value)
+        with pytest.raises((ValueError, TypeError)):
+            wire.encode(dataclasses.replace(call, arguments=[argument]))
