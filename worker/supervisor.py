@@ -271,8 +271,10 @@ class Supervisor:
         A tree that went on forking meanwhile is stopped before it is killed again, so that a chain
         of processes that fork and exit cannot run ahead.
         """
-        self._reap()
+        is_left = self._reap()
         self._killed = 0
+        if not is_left:
+            return 0
         give_up = time.monotonic() + GIVE_UP_S
         stopped = self._kill_once()
         while self._reap():
