@@ -9,33 +9,47 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
 import signal
 import socket
+import threading
 import traceback
 from collections import deque
 from collections.abc import Sequence
-from multiprocessing import get_context
+from contextlib import suppress
+from multiprocessing import current_process, get_context
 from pathlib import Path
 from typing import Any, Self
 
+from harness.artifacts import workspace
 from harness.artifacts.shelf import Shelf
-from harness.artifacts.workspace import RunDirectory
 from harness.batch import task as tasks
 from harness.batch.task import Task
 from harness.batch_results import BatchEntry
 from harness.checks.kept import Kept
+from harness.runtime import cgroups
 from harness.runtime.channel import Channel
 from harness.runtime.lent import Lender, LentTemplates, Question
 from harness.runtime.stop import Stop
 from harness.runtime.templates import Choosing
 
 THREADS = "/proc/self/task"
+GARBAGE = 20_000  # objects
 LEAVE_S = 20.0  # more than the end of a worker takes
 
 
 def possible() -> bool:
-    """Say whether this process can be forked: what another thread has locked would stay locked."""
-    return os.path.isdir(THREADS) and len(os.listdir(THREADS)) == 1
+    """Say whether this process can be forked, and wait for its forks.
+
+    What another thread has locked would stay locked in a fork. Daemons of multiprocessing may have
+    no children, and who does not leave SIGCHLD as it is may collect ours.
+    """
+    return (
+        os.path.isdir(THREADS)
+        and len(os.listdir(THREADS)) == 1
+        and not current_process().daemon
+        and signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
+    )
 
 
 class Deputies:
@@ -50,15 +64,22 @@ class Deputies:
         templates: Choosing,
         journal: int | None,
     ) -> None:
-        """Fork so many, who know every task. `journal` is a descriptor that is not for them."""
+        """Fork so many, who know every task, or as many of them as the system lets.
+
+        `journal` is a descriptor that is not for them.
+        """
         self._given = given
         self._count = count
         self._stop = stop
         self._numbers = {task.spec.handler_name: number for number, task in enumerate(given)}
         self._private = [] if journal is None else [journal]
-        self._all = [self._forked(templates) for _ in range(count)]
+        self._all: list[_Deputy] = []
+        try:
+            self._fork(templates)
+        except BaseException:
+            self.__exit__()
+            raise
         self._idle = deque(self._all)
-        self._has_lost = False
 
     def __enter__(self) -> Self:
         return self
@@ -66,49 +87,82 @@ class Deputies:
     def __exit__(self, *_: object) -> None:
         for deputy in self._all:
             deputy.hang_up()
-        for deputy in self._all:
-            deputy.wait()
-        if self._has_lost:
-            with RunDirectory(self._workspace):
-                pass  # to make one removes those of the dead
+        codes = [deputy.wait() for deputy in self._all]
+        if any(codes):
+            self._sweep()
 
     def examined(self, task: Task, kept: Kept) -> BatchEntry:
         """Have a deputy do what `task.examined` does; do it here when none is left.
 
         Raises what that raises, and KeyboardInterrupt when the batch was stopped.
         """
-        try:
-            deputy = self._idle.popleft()
-        except IndexError:
+        deputy = self._begun(self._numbers[task.spec.handler_name])
+        if deputy is None:
             return tasks.examined(task, kept)
         try:
-            entry = deputy.examined(self._numbers[task.spec.handler_name])
+            came = deputy.outcome()
         except EOFError:
-            self._has_lost = True
-            return tasks.lost(task, f"the process that tested it {deputy.wait()}")
+            deputy.hang_up()
+            return tasks.lost(task, f"the process that tested it {_told(deputy.wait())}")
         self._idle.append(deputy)
-        return entry
+        if isinstance(came, BaseException):
+            raise came
+        return came
+
+    def _begun(self, number: int) -> _Deputy | None:
+        """Have one begin with a task; None when none is left, of those that waited either."""
+        while True:
+            try:
+                deputy = self._idle.popleft()
+            except IndexError:
+                return None
+            with suppress(EOFError):
+                deputy.begin(number)
+                return deputy
 
     @property
     def _workspace(self) -> Path | None:
         place = next((task.workspace for task in self._given), None)
         return None if place is None else Path(place)
 
+    def _sweep(self) -> None:
+        """Remove what those that were killed have left."""
+        workspace.remove_those_of_dead_testers(self._workspace)
+        with suppress(cgroups.Unavailable):
+            cgroups.find()  # those of the dead are removed by the way
+
+    def _fork(self, templates: Choosing) -> None:
+        """Fork them all, with Ctrl-C held back until each of them can tell what to do with it."""
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            with suppress(OSError):  # there is no room for more: the tester does what is left over
+                for _ in range(self._count):
+                    self._all.append(self._forked(templates))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+
     def _forked(self, templates: Choosing) -> _Deputy:
         ours, theirs = socket.socketpair()
+        channel = Channel(ours)
         self._private.append(ours.fileno())
         process = get_context("fork").Process(target=self._be_one, args=(theirs,), daemon=True)
-        with theirs:
-            process.start()
-        return _Deputy(Channel(ours), process, templates)
+        try:
+            with theirs:
+                process.start()
+        except BaseException:
+            channel.close()
+            raise
+        return _Deputy(channel, process, templates)
 
     def _be_one(self, end: socket.socket) -> None:
         """Test what is asked for, until the channel is closed (in the fork)."""
         signal.signal(signal.SIGINT, lambda *_: None)  # a terminal tells all; the tester decides
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         for descriptor in self._private:
             os.close(descriptor)
         self._stop.only_heed()
         gc.freeze()  # else the first collection would copy every page
+        gc.set_threshold(GARBAGE)  # of one handler there is little, and to look for it takes long
         channel = Channel(end)
         with self._stop.heeded(), Shelf(self._workspace, sharers=self._count) as shelf:
             kept = Kept(LentTemplates(channel), shelf)
@@ -127,16 +181,20 @@ class _Deputy:
         self._channel = channel
         self._process = process
         self._lender = Lender(templates, channel)
+        self._turn = threading.Lock()
+        self._has_ended = False
+        self._code: int | None = None
 
-    def examined(self, number: int) -> BatchEntry:
-        """Have it do a task. Raises what the task raised, EOFError when the deputy was lost."""
+    def begin(self, number: int) -> None:
+        """Have it begin with a task. Raises EOFError when the deputy was lost before."""
         self._lender.begin()
         self._channel.send(number)
+
+    def outcome(self) -> BatchEntry | BaseException:
+        """Wait for what comes of the task. Raises EOFError when the deputy was lost."""
         while True:
             message, descriptors = self._channel.receive()
-            if isinstance(message, BaseException):
-                raise message
-            if isinstance(message, BatchEntry):
+            if isinstance(message, BatchEntry | BaseException):
                 return message
             assert isinstance(message, Question)
             self._lender.answer(message, descriptors)
@@ -145,13 +203,26 @@ class _Deputy:
         """Let it go when it has nothing to do."""
         self._channel.close()
 
-    def wait(self) -> str:
-        """Wait for its end, then make it; say how it ended."""
-        self._process.join(LEAVE_S)
-        self._process.kill()
-        self._process.join()
-        code = self._process.exitcode
-        return f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    def wait(self) -> int | None:
+        """Wait for its end, then make it; give its exit code, None where another collected it."""
+        with self._turn:
+            if not self._has_ended:
+                self._process.join(LEAVE_S)
+                if self._process.exitcode is None:
+                    self._process.kill()
+                    self._process.join()
+                self._code = self._process.exitcode
+                self._has_ended = True
+                with suppress(ValueError):  # there is no code by which to know that it has ended
+                    self._process.close()
+            return self._code
+
+
+def _told(code: int | None) -> str:
+    """Say how a process ended."""
+    if code is None:
+        return "ended"
+    return f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
 
 def _outcome(task: Task, kept: Kept) -> BatchEntry | BaseException:
@@ -159,5 +230,15 @@ def _outcome(task: Task, kept: Kept) -> BatchEntry | BaseException:
     try:
         return tasks.examined(task, kept)
     except BaseException as error:
-        error.add_note(traceback.format_exc())
-        return error
+        return _sendable(error)
+
+
+def _sendable(error: BaseException) -> BaseException:
+    """Note the traceback in an exception; give another one for what a pickle cannot carry."""
+    text = traceback.format_exc()
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        error = RuntimeError(f"{type(error).__name__}: {error}")
+    error.add_note(text)
+    return error

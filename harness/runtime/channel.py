@@ -3,9 +3,11 @@
 Nothing of a worker goes over it as it came: what a worker sends is validated by `wire` before.
 """
 
+import contextlib
 import os
 import pickle
 import socket
+from array import array
 from collections.abc import Sequence
 from struct import Struct
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 MAX_DESCRIPTORS = 32
 CHUNK_BYTES = 1 << 20
 _HEAD = Struct("=QI")  # bytes that follow, descriptors that come with them
+_SPACE = socket.CMSG_LEN(4 * MAX_DESCRIPTORS)
 
 
 class Channel:
@@ -33,22 +36,34 @@ class Channel:
 
     def receive(self) -> tuple[Any, list[int]]:
         """Wait for an object and its descriptors. Raises EOFError when the other end is gone."""
+        data, descriptors = self._received()
         try:
-            head, descriptors, _, _ = socket.recv_fds(
-                self._end, _HEAD.size, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-            )
-            size, count = _HEAD.unpack(head) if head else (0, 0)
-            data = self._exactly(size)
-        except OSError:
-            raise EOFError from None
+            return pickle.loads(data), descriptors
+        except BaseException:
+            close_all(descriptors)
+            raise
+
+    def close(self) -> None:
+        """Let go of this end; the other one then meets EOFError, and so does who waits here."""
+        with contextlib.suppress(OSError):
+            self._end.shutdown(socket.SHUT_RDWR)
+        self._end.close()
+
+    def _received(self) -> tuple[bytes, list[int]]:
+        descriptors: list[int] = []
+        data = b""
+        count = 0
+        with contextlib.suppress(OSError):
+            # Not by socket.recv_fds, which drops the flag.
+            head, ancillary, _, _ = self._end.recvmsg(_HEAD.size, _SPACE, socket.MSG_CMSG_CLOEXEC)
+            descriptors = [number for _, _, packed in ancillary for number in array("i", packed)]
+            if len(head) == _HEAD.size:
+                size, count = _HEAD.unpack(head)
+                data = self._exactly(size)
         if not data or len(descriptors) != count:  # there is no room for more of them here
             close_all(descriptors)
             raise EOFError
-        return pickle.loads(data), descriptors
-
-    def close(self) -> None:
-        """Let go of this end; the other one then meets EOFError."""
-        self._end.close()
+        return data, descriptors
 
     def _exactly(self, count: int) -> bytes:
         """Receive so many bytes; none when the other end is gone before."""

@@ -199,6 +199,22 @@ def test_least_lately_used_makes_room_but_never_what_is_in_use(
         assert [unpackings[source] for source in sources] == [1, 2, 1]
 
 
+def test_shelves_of_several_share_one_bound(run: RunDirectory, tmp_path: Path) -> None:
+    sources = [package(tmp_path / f"{n}.tar.gz", b"# %d\n" % n) for n in range(3)]
+    place = tmp_path / "workspace"
+    with (
+        Shelf(place, max_bytes=2 * len(WEIGHTS) + 200, sharers=2) as one,
+        Shelf(place, max_bytes=2 * len(WEIGHTS) + 200, sharers=2) as other,
+    ):
+        for kept in (one, other):
+            for source in sources:
+                with kept.lending(in_place=True) as unpack:
+                    unpack(source, run)
+        left = [path.parent for path in place.glob("*/*/weights.bin")]
+        assert len(left) == 2, "one on each, of the two that one alone would keep"
+        assert len({path.parent for path in left}) == 2
+
+
 def test_package_too_large_to_keep_goes_to_its_run(
     run: RunDirectory, tmp_path: Path, unpackings: Counter[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
