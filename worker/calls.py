@@ -70,7 +70,8 @@ class Worker:
             reply: Any = self._carry_out(request)
         finally:
             self._flush()
-        self._forget(request.get("forget") or ())
+        if request.get("forget"):
+            self._forget(request["forget"])
         if holds_more and self._may_go_on(reply):
             self._goes_on = reply.goes_on = True
         return reply

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from struct import pack_into
+from struct import Struct
 from typing import TYPE_CHECKING
 
 import psutil
@@ -29,9 +29,11 @@ if TYPE_CHECKING:  # a template is started with what is here
     from harness.runtime.template import Forked, Forking
 
 CHILD = str(Path(protocol.__file__).with_name("__main__.py"))
+LATEST = 2**62
 READ_BYTES = 65_536  # what a pipe holds
 LAST_WAIT_S = 15.0  # a supervisor gives up after 10 s
 ENDING_WAIT_S = 1.0  # from the end of its report to its own
+_INSTANT = Struct("=q")  # nanoseconds
 
 
 class WorkerProcess:
@@ -116,7 +118,7 @@ class WorkerProcess:
 
         `instant` is of time.monotonic. It costs no message: both have the file open.
         """
-        pack_into("=q", self._instant, 0, int(min(instant * 1e9, 2**62)))
+        _INSTANT.pack_into(self._instant, 0, int(min(instant * 1e9, LATEST)))
 
     def dump(self) -> None:
         """Order the worker's stacks to be written to its stack file."""

@@ -104,7 +104,11 @@ class Session:
 
         Raises ValueError when the message has a number that JSON cannot carry.
         """
-        return next(self.requests([message], timeout_s))
+        data = wire.encode(message)
+        late = self.settle()
+        if late is not None:
+            return self._late_answer(message.id, late)
+        return self._exchange(data, message.id, ANSWERS[message.type], timeout_s)
 
     def requests(self, messages: Sequence[Request], timeout_s: float) -> Iterator[Answer]:
         """Send requests in one go; give the answer to each that the worker carried out.
@@ -115,7 +119,7 @@ class Session:
         data = b"".join(map(wire.encode, messages))
         late = self.settle()
         if late is not None:
-            yield self._answer(messages[0].id, None, late, 0.0)._replace(late=True)
+            yield self._late_answer(messages[0].id, late)
             return
         sent, last = time.monotonic(), messages[-1]
         for message in messages:
@@ -131,6 +135,9 @@ class Session:
             if not _goes_on(answer.reply):
                 return
             data = b""
+
+    def _late_answer(self, name: str, ending: Ending) -> Answer:
+        return self._answer(name, None, ending, 0.0)._replace(late=True)
 
     def carry(self, raw: Raw) -> protocol.Argument:
         """Make an argument of the next request of bytes."""

@@ -36,6 +36,7 @@ _reports: TypeAdapter[Report] = TypeAdapter(
 _template_reports: TypeAdapter[TemplateReport] = TypeAdapter(
     Annotated[TemplateReport, Field(discriminator="type")], config=_config
 )
+_TEXT_OR_NOTHING = (str, type(None))
 _calls: TypeAdapter[protocol.Call] = TypeAdapter(protocol.Call)
 
 
@@ -65,8 +66,9 @@ def _quickly(call: protocol.Call) -> bytes | None:
 
     It writes text that is not ASCII as it is, and values of any kind as best it can.
     """
-    if any(given.json is not None for given in call.arguments):
-        return None
+    for given in call.arguments:
+        if type(given.json) not in _TEXT_OR_NOTHING:
+            return None
     try:
         line = _calls.serializer.to_json(call, exclude_none=True)
     except ValueError:  # text that is not Unicode
@@ -128,6 +130,10 @@ class LineReader:
 
     def next_line(self) -> bytes | None:
         """Give the oldest whole line that was not given yet."""
+        if len(self._parts) == 1 and self._parts[0].find(b"\n") == len(self._parts[0]) - 1:
+            line = self._parts.pop()[:-1]  # nearly always
+            self._searched = self._size = 0
+            return line
         for number in range(self._searched, len(self._parts)):
             end, newline, rest = self._parts[number].partition(b"\n")
             if newline:
