@@ -57,6 +57,8 @@ class Session:
         self._keep_log = False
         self._writing = False
         self._process = process
+        group = process.group
+        self._limiting = group if group is not None and group.limits_memory else None
         self._poll = select.poll()
         for descriptor in (self._process.replies, self._process.log, self._process.report):
             self._poll.register(descriptor, select.POLLIN)
@@ -291,8 +293,7 @@ class Session:
 
     def _silent_kill(self) -> Ending | None:
         """End a worker that lives on although the kernel killed a process of its for memory."""
-        group = self._process.group
-        if group is None or not group.limits_memory or group.oom_kills() == 0:
+        if self._limiting is None or self._limiting.oom_kills() == 0:
             return None
         return self._end("memory", "the kernel ended a process of it")
 
@@ -324,8 +325,8 @@ class Session:
         if hung_up_at is not None:
             deadline = min(deadline, hung_up_at + CLOSED_CHANNEL_GRACE_S)
         wait = max(0.0, deadline - now)
-        if self._process.group is not None and self._process.group.limits_memory:
-            wait = min(wait, OOM_LOOK_S)
+        if self._limiting is not None and wait > OOM_LOOK_S:
+            wait = OOM_LOOK_S
         return wait * 1000 + 1
 
     def _reply(self, name: str, kinds: Kinds) -> wire.Reply | None:
