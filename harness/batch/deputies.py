@@ -30,8 +30,8 @@ from harness.checks.kept import Kept
 from harness.runtime import cgroups
 from harness.runtime.channel import Channel
 from harness.runtime.lent import Lender, LentTemplates, Question
-from harness.runtime.stop import Stop
 from harness.runtime.templates import Choosing
+from harness.stop import Stop
 
 THREADS = "/proc/self/task"
 GARBAGE = 20_000  # objects

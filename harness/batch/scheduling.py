@@ -20,7 +20,7 @@ from harness.batch.task import Task
 from harness.batch_results import BatchEntry, BatchResult, NotRun
 from harness.checks.kept import keeping
 from harness.errors import HarnessError, SpecError
-from harness.runtime.stop import Stop
+from harness.stop import Stop
 
 LOOK_S = 0.5
 FAIL_FAST = "an earlier handler failed (--fail-fast)"

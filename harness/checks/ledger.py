@@ -1,7 +1,7 @@
 """The rows of a handler's calls: a FunctionTestResult for each, made of what came of it.
 
-One after the other they take a third of the time that each takes after a call, where the processor
-has to find its way again. So they are made when somebody asks for one.
+Each takes longer right after a call, when the processor's caches are those of other work, than one
+after the other. So they are made when somebody asks for one.
 """
 
 from collections.abc import Callable, Mapping

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import worker.protocol as protocol
+from harness import stop
 from harness.environments import user_config
 from harness.errors import HandlerEnvironmentError
 
@@ -42,7 +43,10 @@ class Run:
         self._note = note
 
     def __call__(self, *words: str | Path) -> str:
-        """Run a command to its end; give all it said. Raises HandlerEnvironmentError."""
+        """Run a command to its end; give all it said.
+
+        Raises HandlerEnvironmentError, and KeyboardInterrupt when this thread is asked to stop.
+        """
         argv = [str(word) for word in words]
         try:
             leash = subprocess.Popen(
@@ -78,10 +82,16 @@ class Run:
 
     def _listen(self, descriptor: int, said: _Words) -> bool:
         """Take what the tool says until it ends; False when its time is over."""
+        asked = stop.descriptor()
         with selectors.DefaultSelector() as selector:
             selector.register(descriptor, selectors.EVENT_READ)
+            if asked is not None:
+                selector.register(asked, selectors.EVENT_READ)
             while (left := self._deadline - time.monotonic()) > 0:
-                if selector.select(left):
+                ready = {key.fd for key, _ in selector.select(left)}
+                if asked in ready:
+                    raise KeyboardInterrupt
+                if descriptor in ready:
                     data = os.read(descriptor, _READ)
                     if not data:
                         return True

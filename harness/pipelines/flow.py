@@ -25,7 +25,7 @@ from harness.pipelines import edges, matching_reports, nodes, preflight, respons
 from harness.pipelines.nodes import Done, Nothing, Setting
 from harness.pipelines.resume import Kept
 from harness.results import Outcome, not_asked
-from harness.runtime.stop import Stop
+from harness.stop import Stop
 
 NOT_SELECTED = not_asked("not selected")
 Listener = Callable[[NodeTestResult], None]

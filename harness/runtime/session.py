@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import worker.protocol as protocol
+from harness import stop
 from harness.results import MemoryCurve
-from harness.runtime import stop, system, wire
+from harness.runtime import system, wire
 from harness.runtime.bodies import Raw
 from harness.runtime.cgroups import Usage
 from harness.runtime.evidence import Answer, EndCause, Ending, first_that_applies

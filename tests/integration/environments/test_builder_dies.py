@@ -1,4 +1,4 @@
-"""The tester is killed while it builds: nothing of it lives on, and the next run succeeds."""
+"""The tester is killed while it builds, or asked to stop: nothing of the build lives on."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
 
+from harness.environments.tool import Run
+from harness.stop import Stop
 from tests.integration.environments.conftest import HANDLER, INPUT, Yard
 from tests.waiting import wait_until
 
@@ -47,3 +51,20 @@ def test_tester_killed_in_the_middle_leaves_no_half_environment(
         subprocess.run([sys.executable, "-c", BUILD, "env", "clean"], check=True)
         assert not record.exists()
         assert not [path for path in yard.cache.iterdir() if path.is_dir()]
+
+
+def test_tool_is_ended_when_its_thread_is_asked_to_stop(tmp_path: Path) -> None:
+    told: list[str] = []
+    code = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+
+    def build(stop: Stop) -> str:
+        with stop.heeded():
+            return Run(tmp_path, [tmp_path], tmp_path, 600, told.append)(sys.executable, "-c", code)
+
+    with Stop() as stop, ThreadPoolExecutor(1) as pool:
+        building = pool.submit(build, stop)
+        assert wait_until(lambda: told, 60)
+        stop.set()
+        with pytest.raises(KeyboardInterrupt):
+            building.result()
+    assert not psutil.pid_exists(int(told[0]))

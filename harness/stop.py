@@ -1,8 +1,8 @@
 """Ending calls from another thread: what Ctrl-C does to the main one, for those beside it.
 
 Only the main thread is interrupted by a signal. A thread that tests a handler enters `heeded`;
-every session that it starts then ends its worker, and raises KeyboardInterrupt, when `set` is
-called elsewhere.
+when `set` is called elsewhere, a session that it started ends its worker, a build of an environment
+ends its tool, and both raise KeyboardInterrupt.
 """
 
 import os
