@@ -93,6 +93,7 @@ class Supervisor:
         self._max_processes = order.get("max_processes")
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else it would not know how one ended
         subreaper = libc.become_subreaper()
         for descriptor in groups:
             os.set_inheritable(descriptor, False)

@@ -90,6 +90,7 @@ class Template:
         self._handlers = [signal.getsignal(number) for number in IGNORED]
         for number in IGNORED:
             signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         image.take()
         compile("", "template", "exec")  # what a first compilation makes takes a millisecond
         gc.collect()

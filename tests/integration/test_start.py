@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import tempfile
 import venv
 from collections.abc import Callable, Mapping
@@ -509,3 +511,40 @@ def test_orphans_are_swept_though_the_supervisor_has_not_ended_yet(package: Make
         assert session is not None
         assert session._process.sweep(session._worker_pid) == 2
         assert wait_until(lambda: len(running()) == 3), "template, one ahead"
+
+
+# ---------------------------------------------------------------- a tester that ignores children
+
+IGNORES = """
+import signal, sys
+from harness import InferenceHandlerSpec, RuntimeTester
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+with open(sys.argv[1]) as file:
+    spec = InferenceHandlerSpec.model_validate_json(file.read())
+with RuntimeTester() as tester:
+    for _ in range(2):
+        result = tester.test_inference_handler(spec)
+print(result.model_dump_json())
+"""
+SEES_ITS_CHILD_END = """
+import os, subprocess
+
+def predict_fn(data, model):
+    assert subprocess.run(["false"]).returncode == 1
+    os.kill(os.getpid(), 11)
+"""
+
+
+@pytest.mark.parametrize("start", ["fresh", "warm"])
+def test_tester_that_ignores_sigchld_knows_how_its_workers_end(
+    start: str, package: MakePackage, tmp_path: Path
+) -> None:
+    spec = spec_for(package({"code/inference.py": FUNCTIONS + SEES_ITS_CHILD_END}), start=start)
+    (tmp_path / "spec.json").write_text(spec.model_dump_json())
+    words = [sys.executable, "-c", IGNORES, str(tmp_path / "spec.json")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (row,) = InferenceTestResult.model_validate_json(done.stdout).predict_fn_results
+    assert row.outcome == "crashed", row
+    assert row.signal is not None
+    assert row.signal.name == "SIGSEGV"
