@@ -73,12 +73,12 @@ def rows(result: InferenceTestResult) -> dict[tuple[str, str | None], FunctionTe
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """What was written in each go: the functions of the calls, or the kind of another request."""
+    """What was written in each go: the functions of the calls, or "release"."""
     goes: list[list[str]] = []
     encode, requests = wire.encode, Session.requests
 
     def seen(session: Session, messages: Any, timeout_s: float, **options: Any) -> Any:
-        goes.append([getattr(message, "function", message.type) for message in messages])
+        goes.append([message.function for message in messages])
         return requests(session, messages, timeout_s, **options)
 
     def seen_encode(message: object) -> bytes:
@@ -98,7 +98,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def test_quiet_request_is_one_go(start: str, package: MakePackage, sent: list[list[str]]) -> None:
     result = run(spec_for(package, start=start))
     assert result.overall_success, result.errors
-    assert sent == [["load"], ["model_fn"], *[list(STAGES)] * SAMPLES]
+    assert sent == [["model_fn"], *[list(STAGES)] * SAMPLES]
 
 
 NOT_QUIET = {
@@ -116,7 +116,7 @@ def test_what_follows_a_call_that_was_not_quiet_is_sent_again(
     result = run(spec_for(package, **NOT_QUIET[name]))
     assert result.overall_success, result.errors
     assert len(list(result.function_results())) == 1 + 3 * SAMPLES
-    assert sent == [["load"], ["model_fn"], *AGAIN * SAMPLES]
+    assert sent == [["model_fn"], *AGAIN * SAMPLES]
 
 
 def test_who_listens_is_told_before_the_next_call_begins(
@@ -126,7 +126,7 @@ def test_who_listens_is_told_before_the_next_call_begins(
     spec = spec_for(package)
     RuntimeTester().test_inference_handler(spec, on_row=lambda row: told.append(len(sent)))
     assert [go for go in sent if go != ["release"]] == [
-        ["load"], ["model_fn"], *[[name] for name in STAGES] * SAMPLES
+        ["model_fn"], *[[name] for name in STAGES] * SAMPLES
     ]  # fmt: skip
     assert told == sorted(set(told)), "one row between two goes"
 
