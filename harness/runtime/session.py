@@ -56,7 +56,7 @@ class Session:
         self._reports = wire.LineReader(protocol.LINE_OVERHEAD_BYTES)
         self._log = LogCapture()
         self._keep_log = False
-        self._writing = False
+        self._unsent = memoryview(b"")
         self._process = process
         group = process.group
         self._limiting = group if group is not None and group.limits_memory else None
@@ -148,9 +148,8 @@ class Session:
 
     def release(self, ids: list[str]) -> None:
         """Let the worker forget the values of these calls. A dead worker has forgotten them."""
-        line = wire.encode(protocol.Release(ids=ids))
-        with contextlib.suppress(OSError):
-            os.write(self._process.requests, line)
+        if self._ending is None:
+            self._write(wire.encode(protocol.Release(ids=ids)))
 
     def settle(self) -> Ending | None:
         """Look for what happened since the last reply; end the worker if it was anything.
@@ -161,7 +160,9 @@ class Session:
             return self._ending
         try:
             for descriptor, _ in self._poll.poll(0):
-                if descriptor != self._stop:  # the next request heeds it
+                if descriptor == self._process.requests:
+                    self._write()
+                elif descriptor != self._stop:  # the next request heeds it
                     self._drain(descriptor)
         except wire.Violation as error:
             return self._end("protocol", str(error))
@@ -180,6 +181,7 @@ class Session:
             return self._ending
         if self.settle() is not None:
             return self._ending  # type: ignore[return-value]
+        self._stop_writing()
         self._process.hang_up()
         self._await_ended(EXIT_GRACE_S)
         polite = self._ended is not None
@@ -231,7 +233,7 @@ class Session:
         deadline: float,
         ahead: bool,
     ) -> tuple[wire.Reply | None, Ending | None]:
-        rest = self._write(data)
+        self._write(data)
         hung_up_at: float | None = None
         reply = None if data else self._reply(name, kinds)
         if reply is not None and not (ahead and _goes_on(reply)):
@@ -250,7 +252,7 @@ class Session:
                         self._poll.unregister(descriptor)
                         raise KeyboardInterrupt
                     if descriptor == self._process.requests:
-                        rest = self._write(rest)
+                        self._write()
                     elif descriptor == self._process.log and not ahead:
                         # What was written before the reply is seen with it: it is the call's.
                         self._drain(descriptor)
@@ -341,26 +343,31 @@ class Session:
             raise wire.Violation(f"a reply of the kind {reply.type!r}, where {kinds} are due")
         return self._process.bodies.complete(reply, self._max_response)
 
-    def _write(self, line: bytes | memoryview) -> memoryview:
-        """Write what the pipe takes; wait for it to take more only while something is left."""
-        rest = memoryview(line)
+    def _write(self, data: bytes = b"") -> None:
+        """Write what the pipe takes of what is left and of this; wait only while there is some.
+
+        The worker may answer while some of a call that follows is left. It has to get that whole
+        all the same, if only to pass over it.
+        """
+        rest = self._unsent
+        if data:
+            rest = memoryview(rest.tobytes() + data if rest else data)
         try:
             while rest:
                 rest = rest[os.write(self._process.requests, rest) :]
         except BlockingIOError:
-            if not self._writing:
+            if not self._unsent:
                 self._poll.register(self._process.requests, select.POLLOUT)
-                self._writing = True
-            return rest
-        except BrokenPipeError:
-            rest = memoryview(b"")  # the worker is gone: its ending says how
+            self._unsent = rest
+            return
+        except BrokenPipeError:  # the worker is gone: its ending says how
+            pass
         self._stop_writing()
-        return rest
 
     def _stop_writing(self) -> None:
-        if self._writing:
+        if self._unsent:
             self._poll.unregister(self._process.requests)
-            self._writing = False
+            self._unsent = memoryview(b"")
 
     def _read(self, descriptor: int) -> bool:
         """Take once what has come on a descriptor; say whether anything came. Raises Violation."""

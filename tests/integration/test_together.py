@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ import pytest
 
 import worker.protocol as protocol
 from harness import InferenceHandlerSpec, InferenceTestResult, Limits, RuntimeTester
-from harness.checks import calls
+from harness.checks import arguments, calls
 from harness.results import FunctionTestResult
 from harness.runtime import wire
 from harness.runtime.session import Session
 from tests.conftest import MakePackage
 
+F_SETPIPE_SZ = 1031  # Linux; fcntl has the name from Python 3.10 on
 STAGES = ("input_fn", "predict_fn", "output_fn")
 SAMPLES = 3
 HANDLER = """
@@ -207,12 +209,40 @@ def test_values_of_a_request_are_freed_with_its_last_call(package: MakePackage) 
     assert [end.response.body for end in result.end_to_end_results] == ["1"] * SAMPLES
 
 
-def test_large_bodies_follow_each_other(package: MakePackage) -> None:
-    body = "1," * 200_000 + "2"
-    sample = {"sample_name": "large", "content_type": "text/csv", "request_body": body}
-    result = run(spec_for(package, test_data_samples=[sample] * 1))
-    assert result.overall_success, result.errors
-    assert result.end_to_end_results[0].response.body == body
+@pytest.mark.parametrize("input_fn", ["pass", "print('here')", "raise ValueError('no')"])
+@pytest.mark.parametrize("size", [40_000, 49_000, 60_000, 65_536, 400_000])
+def test_body_that_fills_the_pipe_does_not_cut_what_follows(
+    size: int, input_fn: str, package: MakePackage
+) -> None:
+    body = "1," * (size // 2)
+    samples = [
+        {"sample_name": f"row {n}", "content_type": "text/csv", "request_body": body}
+        for n in range(SAMPLES)
+    ]
+    result = run(spec_for(package, test_data_samples=samples, input_fn=input_fn))
+    outcomes = [end.outcome.value for end in result.end_to_end_results]
+    assert outcomes == ["raised" if "raise" in input_fn else "passed"] * SAMPLES, result.errors
+    if "raise" not in input_fn:
+        assert {end.response.body for end in result.end_to_end_results} == {body}
+
+
+def test_requests_that_the_pipe_takes_in_pieces_are_whole(package: MakePackage) -> None:
+    """Wherever the pieces end, in the middle of a call that follows as well."""
+    with RuntimeTester() as tester, tester.open_handler(spec_for(package)) as live:
+        model = arguments.kept_argument(live.call(calls.model(live.package.model_dir)))
+        session = live._session
+        assert session is not None
+        fcntl.fcntl(session._process.requests, F_SETPIPE_SZ, 4096)
+        for size in range(2_500, 3_000, 7):
+            taken = calls.input_of("x" * size, "text/csv")
+            predicted = calls.predict(arguments.kept_argument(taken.name), model, calls.NO_REQUEST)
+            prediction = arguments.kept_argument(predicted.name)
+            made = live.calls([taken, predicted, calls.output(prediction, "text/csv")], forget=True)
+            assert [live.row(call).outcome.value for call in made] == ["passed"] * 3, size
+            response = live.response(made[-1])
+            assert response is not None
+            assert response.body == "x" * size
+        assert live._session is session, "one worker answered them all"
 
 
 # ---------------------------------------------------------------- a worker that lies
