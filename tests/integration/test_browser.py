@@ -93,7 +93,8 @@ def test_report_in_a_browser(browser: Any, report: Path, tmp_path: Path) -> None
     log.locator("summary").click()
     assert log.locator("pre").inner_text() == "last words"
     page.click(".page:visible .copy")
-    page.wait_for_function("document.querySelector('.page:target .copy').textContent === 'Copied'")
+    # Not by wait_for_function: its script may only be evaluated where it is true at once.
+    sync_api.expect(page.locator(".page:target .copy")).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == COMMAND
     page.click(".page:visible nav a")
     assert seen.shown() == ["fraud", "price", "churn"]
