@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import base64
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness import InferenceHandlerSpec, InferenceTestResult, InferenceTestSample, RuntimeTester
-from harness.runtime import layers
+from harness.runtime import bodies as bodies_module
+from harness.runtime import layers, wire
 from harness.runtime.bodies import INLINE_BYTES, Bodies, Raw
 from tests.conftest import MakePackage
+from worker import protocol
 
 MIB = 1024 * 1024
 ECHO = """
@@ -172,3 +176,67 @@ def test_bodies_lie_one_after_another_until_their_call_was_answered() -> None:
         assert bodies.carry(Raw("body", TEXT)).at == 0
     finally:
         bodies.close()
+
+
+def completed(stored: bytes, claimed: int | None = None) -> protocol.Response:
+    """Give the response that the tester makes of what a worker left beside the line."""
+    reply = protocol.Returned(
+        id="x",
+        elapsed_s=0.0,
+        value=protocol.Value(type="str", module="builtins"),
+        response=protocol.Response(status=200, stored_bytes=claimed or len(stored)),
+    )
+    bodies = Bodies()
+    try:
+        os.pwrite(bodies.descriptors[1], stored, 0)
+        whole = bodies.complete(reply, 2**40)
+        assert os.fstat(bodies.descriptors[1]).st_size == 0, "its memory counts as the worker's"
+    finally:
+        bodies.close()
+    assert isinstance(whole, protocol.Returned)
+    assert whole.response is not None
+    return whole.response
+
+
+@pytest.mark.parametrize("first", [5, 6, 7, 40])
+@pytest.mark.parametrize("piece", [5, 6, 7])
+def test_a_response_is_cut_anywhere(first: int, piece: int, monkeypatch: Any) -> None:
+    """Neither a character nor a group of base64 ends where a piece does."""
+    monkeypatch.setattr(bodies_module, "FIRST_BYTES", first)
+    monkeypatch.setattr(bodies_module, "PIECE_BYTES", piece)
+    text = "aé€😀bc😀😀€€é."
+    for start in range(len(text)):
+        response = completed(text[start:].encode())
+        assert (response.body, response.body_encoding) == (text[start:], "utf-8")
+    for data in (text.encode()[:-2], b"\xff" + text.encode(), bytes(range(128, 165))):
+        response = completed(data)
+        assert response.body_encoding == "base64", data
+        assert base64.b64decode(response.body or "") == data
+    with pytest.raises(wire.Violation, match="cut short"):
+        completed(b"x" * 20, claimed=21)
+
+
+def test_a_response_takes_little_more_memory_than_its_text() -> None:
+    code = """
+import os
+from harness.runtime.bodies import Bodies, Raw
+from worker import protocol
+
+def memory(name):
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+size, bodies = 80_000_000, Bodies()
+for at in range(0, size, 1_000_000):
+    os.pwrite(bodies.descriptors[1], b"x" * 1_000_000, at)
+value = protocol.Value(type="str", module="builtins")
+response = protocol.Response(status=200, stored_bytes=size)
+reply = protocol.Returned(id="x", elapsed_s=0.0, value=value, response=response)
+before = memory("VmRSS")
+open("/proc/self/clear_refs", "w").write("5")
+whole = bodies.complete(reply, size)
+assert len(whole.response.body) == size
+print((memory("VmHWM") - before) / size)
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 0.9 < float(said.stdout) < 1.2, said.stdout
