@@ -27,7 +27,8 @@ from harness.batch import task as tasks
 from harness.batch.task import Task
 from harness.batch_results import BatchEntry
 from harness.checks.kept import Kept
-from harness.runtime import cgroups
+from harness.errors import IsolationUnavailableError
+from harness.runtime import cgroups, layers
 from harness.runtime.channel import Channel
 from harness.runtime.lent import Lender, LentTemplates, Question
 from harness.runtime.templates import Choosing
@@ -75,6 +76,7 @@ class Deputies:
         self._private = [] if journal is None else [journal]
         self._all: list[_Deputy] = []
         try:
+            self._try_layers()
             self._fork(templates)
         except BaseException:
             self.__exit__()
@@ -130,6 +132,12 @@ class Deputies:
         workspace.remove_those_of_dead_testers(self._workspace)
         with suppress(cgroups.Unavailable):
             cgroups.find()  # those of the dead are removed by the way
+
+    def _try_layers(self) -> None:
+        """Try what layers there are: what each fork finds out for itself goes with it."""
+        for task in self._given:
+            with suppress(IsolationUnavailableError):  # that is for the task to say
+                layers.plan(task.spec)
 
     def _fork(self, templates: Choosing) -> None:
         """Fork them all, with Ctrl-C held back until each of them can tell what to do with it."""

@@ -226,6 +226,21 @@ def add_several(batcher: Batcher) -> None:
     batcher.add("last")
 
 
+def test_layers_are_tried_once_for_all(batcher: Batcher) -> None:
+    """Each try is a process; what a deputy finds out is lost with it."""
+    batcher.add("first")
+    batcher.add("second", isolation="process")
+    batcher.run(
+        """
+from harness.runtime import layers
+saved(batch(jobs=2))
+assert layers.landlock.cache_info().misses == 1
+assert layers.bwrap.cache_info().misses == 0, "nobody asked for it"
+"""
+    )
+    assert all(entry.success for entry in batcher.result().entries)
+
+
 def test_verdicts_and_order_are_those_of_one_job(batcher: Batcher) -> None:
     add_several(batcher)
     script = "saved(batch(jobs=3), 'three.json'); saved(batch(jobs=1), 'one.json');"
