@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import select
 import signal
 import socket
 import threading
@@ -215,10 +216,12 @@ class _Deputy:
         """Wait for its end, then make it; give its exit code, None where another collected it."""
         with self._turn:
             if not self._has_ended:
-                self._process.join(LEAVE_S)
-                if self._process.exitcode is None:
+                # With a time to wait, join first imports: maybe there is no descriptor left for it.
+                ends = select.poll()
+                ends.register(self._process.sentinel, select.POLLIN)
+                if not ends.poll(LEAVE_S * 1000):
                     self._process.kill()
-                    self._process.join()
+                self._process.join()
                 self._code = self._process.exitcode
                 self._has_ended = True
                 with suppress(ValueError):  # there is no code by which to know that it has ended
