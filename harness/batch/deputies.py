@@ -13,6 +13,7 @@ import pickle
 import select
 import signal
 import socket
+import sys
 import threading
 import traceback
 from collections import deque
@@ -28,7 +29,7 @@ from harness.batch import task as tasks
 from harness.batch.task import Task
 from harness.batch_results import BatchEntry
 from harness.checks.kept import Kept
-from harness.errors import IsolationUnavailableError
+from harness.errors import HarnessError, IsolationUnavailableError
 from harness.runtime import cgroups, layers
 from harness.runtime.channel import Channel
 from harness.runtime.lent import Lender, LentTemplates, Question
@@ -173,14 +174,17 @@ class Deputies:
         gc.freeze()  # else the first collection would copy every page
         gc.set_threshold(GARBAGE)  # of one handler there is little, and to look for it takes long
         channel = Channel(end)
-        with self._stop.heeded(), Shelf(self._workspace, sharers=self._count) as shelf:
-            kept = Kept(LentTemplates(channel), shelf)
-            try:
-                while True:
-                    number, _ = channel.receive()
-                    channel.send(_outcome(self._given[number], kept))
-            except EOFError:
-                pass
+        try:
+            with self._stop.heeded(), Shelf(self._workspace, sharers=self._count) as shelf:
+                self._serve(channel, Kept(LentTemplates(channel), shelf))
+        except HarnessError as error:  # a directory that resists; there is nobody left to tell
+            sys.exit(str(error))
+
+    def _serve(self, channel: Channel, kept: Kept) -> None:
+        with suppress(EOFError):
+            while True:
+                number, _ = channel.receive()
+                channel.send(_outcome(self._given[number], kept))
 
 
 class _Deputy:

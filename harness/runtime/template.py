@@ -125,8 +125,8 @@ class Template:
     def _answer(self, timeout_s: float) -> wire.TemplateReport:
         deadline = time.monotonic() + timeout_s
         poll = select.poll()
-        poll.register(self._channel, select.POLLIN)
         try:
+            poll.register(self._channel, select.POLLIN)
             while (line := self._lines.next_line()) is None:
                 if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
                     raise Unusable(f"the template did not answer in {timeout_s:g} s")
@@ -135,7 +135,8 @@ class Template:
                     raise Unusable("the template ended")
                 self._lines.feed(data)
             return wire.decode_template_report(line)
-        except (OSError, wire.Violation) as error:
+        except (OSError, ValueError, wire.Violation) as error:
+            # A ValueError: another thread, for which it did not answer, has closed the channel.
             raise Unusable(f"the template: {error}") from None
 
 

@@ -585,6 +585,31 @@ def test_one_that_is_not_understood_is_let_go_and_not_waited_for(batcher: Batche
     assert batch.elapsed_s < SHORT_S
 
 
+RESISTS = """
+from harness.artifacts.shelf import Shelf
+
+tester, leave = os.getpid(), Shelf.__exit__
+
+def resist(shelf, *raised):
+    leave(shelf, *raised)
+    if os.getpid() != tester:
+        raise HarnessError("a directory resists; remove it by hand")
+
+Shelf.__exit__ = resist
+saved(batch(jobs=2))
+"""
+
+
+def test_a_directory_that_resists_at_the_end_is_told_in_a_line(batcher: Batcher) -> None:
+    for name in ("first", "second"):
+        batcher.add(name)
+    with batcher.running(RESISTS) as process:
+        _, complaints = process.communicate(timeout=RUN_S)
+    assert complaints.splitlines() == ["a directory resists; remove it by hand"] * 2
+    assert process.returncode == 0
+    assert all(entry.success for entry in batcher.result().entries)
+
+
 # ---------------------------------------------------------------- Ctrl-C
 
 
