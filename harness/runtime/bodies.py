@@ -7,6 +7,7 @@ own answer only. The worker's half is `worker.bodies`.
 
 import base64
 import codecs
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -66,11 +67,7 @@ class Bodies:
             return reply
         if reply.response.body is not None or size > max_bytes:
             raise wire.Violation(f"a response of {size} bytes beside the line")
-        encoding: Literal["utf-8", "base64"] = "utf-8"
-        try:
-            text = self._as(_utf8, size)
-        except UnicodeDecodeError:
-            text, encoding = self._as(_base64, size), "base64"
+        text, encoding = self._text(size)
         os.truncate(self.descriptors[1], 0)  # its memory counts as the worker's
         return replace(reply, response=replace(reply.response, body=text, body_encoding=encoding))
 
@@ -82,6 +79,12 @@ class Bodies:
         """Give back both files."""
         while self.descriptors:
             os.close(self.descriptors.pop())
+
+    def _text(self, size: int) -> tuple[str, Literal["utf-8", "base64"]]:
+        """Read the response as text: (text, encoding). Raises Violation."""
+        with contextlib.suppress(UnicodeDecodeError):
+            return self._as(_utf8, size), "utf-8"
+        return self._as(_base64, size), "base64"  # the error is gone, and the bytes that it holds
 
     def _as(self, convert: _Convert, size: int) -> str:
         """Read the response as text. Raises Violation, and what `convert` raises.
