@@ -35,6 +35,7 @@ MAX_COLUMNS = 200
 MAX_KINDS = 20
 MAX_DIMENSIONS = 32
 MAX_PARAMETERS = 100
+MAX_FUNCTIONS = 10
 MAX_ATTEMPTS = 100
 MAX_CURVE = 60
 LINE_OVERHEAD_BYTES = 1_048_576
@@ -55,6 +56,9 @@ if TYPE_CHECKING or __name__ == "worker.protocol":
     Count = Annotated[int, Field(ge=0, lt=2**63)]
     Seconds = Annotated[float, Field(ge=0, lt=1e9, allow_inf_nan=False)]
     Curve = Annotated[list[Count], Field(max_length=MAX_CURVE)]
+    Kinds = Annotated[list[str], Field(max_length=MAX_KINDS)]
+    # One more, which stands for those that were not heard.
+    Attempts = Annotated[list["Attempt"], Field(max_length=MAX_ATTEMPTS + 1)]
 else:
     from .records import dataclass, field, fields
 
@@ -82,14 +86,14 @@ class Value(Strict):
 
     type: str
     module: str
-    shape: list[Count] | None = None
+    shape: Annotated[list[Count], Field(max_length=MAX_DIMENSIONS)] | None = None
     dtype: str | None = None
-    columns: list[str] | None = None
+    columns: Annotated[list[str], Field(max_length=MAX_COLUMNS)] | None = None
     features: Count | None = None
     length: Count | None = None
     size_bytes: Count | None = None
     preview: str | None = None
-    kinds: list[str] | None = None
+    kinds: Kinds | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ class Cause(Strict):
     relation: Literal["cause", "context"]
     type: str
     message: str
-    bases: list[str] | None = None
+    bases: Kinds | None = None
 
 
 @dataclass(frozen=True)
@@ -121,9 +125,9 @@ class Failure(Strict):
     module: str
     message: str
     traceback: str
-    frames: list[Frame] = field(default_factory=list)
-    causes: list[Cause] = field(default_factory=list)
-    bases: list[str] | None = None
+    frames: Annotated[list[Frame], Field(max_length=MAX_FRAMES)] = field(default_factory=list)
+    causes: Annotated[list[Cause], Field(max_length=MAX_CAUSES)] = field(default_factory=list)
+    bases: Kinds | None = None
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,7 @@ class Function(Strict):
 
     name: str
     defined: bool
-    parameters: list[Parameter] | None = None
+    parameters: Annotated[list[Parameter], Field(max_length=MAX_PARAMETERS)] | None = None
     style: Literal["plain", "async", "generator"] = "plain"
 
 
@@ -321,12 +325,12 @@ class Loaded(Strict):
     """The handler's module is imported."""
 
     id: str
-    functions: list[Function]
+    functions: Annotated[list[Function], Field(max_length=MAX_FUNCTIONS)]
     elapsed_s: Seconds
     file: str | None = None
     peak_memory_bytes: Count | None = None
     landlock: Count | None = None
-    attempts: list[Attempt] | None = None
+    attempts: Attempts | None = None
     type: Literal["loaded"] = "loaded"
 
 
@@ -345,8 +349,8 @@ class Returned(Strict):
     descriptors: Count | None = None
     response: Response | None = None
     oversize_bytes: Count | None = None
-    attempts: list[Attempt] | None = None
-    modules: list[str] | None = None
+    attempts: Attempts | None = None
+    modules: Annotated[list[str], Field(max_length=MAX_MODULES)] | None = None
     goes_on: bool | None = None
     type: Literal["returned"] = "returned"
 
@@ -365,7 +369,7 @@ class Raised(Strict):
     exit_code: Count | None = None
     peak_memory_bytes: Count | None = None
     response: Response | None = None
-    attempts: list[Attempt] | None = None
+    attempts: Attempts | None = None
     type: Literal["raised"] = "raised"
 
 

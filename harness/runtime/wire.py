@@ -37,6 +37,8 @@ _template_reports: TypeAdapter[TemplateReport] = TypeAdapter(
     Annotated[TemplateReport, Field(discriminator="type")], config=_config
 )
 _TEXT_OR_NOTHING = (str, type(None))
+MAX_TEXTS = 50_000  # of a line: its keys, and the texts of its lists
+MAX_FAULTS = 100  # to look at, of a line
 _calls: TypeAdapter[protocol.Call] = TypeAdapter(protocol.Call)
 
 
@@ -92,6 +94,8 @@ def decode_template_report(line: bytes) -> TemplateReport:
 
 
 def _decode(adapter: TypeAdapter[T], line: bytes) -> T:
+    if len(line) > protocol.LINE_OVERHEAD_BYTES:
+        _check_structure(line)
     try:
         return adapter.validator.validate_json(line)  # type: ignore[no-any-return]
     except ValueError as error:
@@ -100,7 +104,24 @@ def _decode(adapter: TypeAdapter[T], line: bytes) -> T:
         ) from None
 
 
+def _check_structure(line: bytes) -> None:
+    """Refuse a line that is long for anything but long texts, as a response's is. Raises Violation.
+
+    To read a list takes up to a hundred times the memory of its line, and it is read as a whole
+    before anything of it can be refused.
+    """
+    bare = line.replace(rb"\\", b"").replace(rb"\"", b"")
+    texts = bare.count(b'"') // 2
+    if texts > MAX_TEXTS:
+        raise Violation(f"a line with {texts} texts")
+    outside = sum(map(len, bare.split(b'"')[::2]))
+    if outside > protocol.LINE_OVERHEAD_BYTES:
+        raise Violation(f"a line with {outside} bytes beside its texts")
+
+
 def _first_problem(error: Any) -> str:
+    if error.error_count() > MAX_FAULTS:
+        return f"{error.error_count()} faults"  # to list them takes fifty times the line's memory
     problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = ".".join(str(step) for step in problem["loc"])
     return f"{place + ': ' if place else ''}{problem['msg']}"

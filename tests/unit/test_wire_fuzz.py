@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import tracemalloc
 from collections.abc import Iterator
@@ -254,3 +255,52 @@ def test_line_is_that_of_the_json_package(value: object) -> None:
     assert json.loads(line) == {"kind": "json"} | ({} if value is None else {"json": value})
     assert line.isascii()
     assert line.count(b"\n") == 1
+
+
+BEGINNING = (
+    b'{"type":"returned","id":"x","elapsed_s":0.0,"value":{"type":"str","module":"builtins"}'
+)
+SWOLLEN = {
+    "a list of what is none": BEGINNING + b',"attempts":[%b1]}' % (b"1," * 490_000),
+    "a long list of what it holds": BEGINNING + b',"modules":[%b"a"]}' % (b'"a",' * 240_000),
+    "lists within": BEGINNING + b',"attempts":[%b1]}' % (b"[]," * 320_000),
+    "unknown keys": BEGINNING + b"".join(b',"%d":1' % number for number in range(90_000)) + b"}",
+    "a list beyond": BEGINNING + b',"attempts":[%b1]}' % (b"1," * 4_000_000),
+    "texts beyond": BEGINNING + b',"modules":[%b"a"]}' % (b'"",' * 3_000_000),
+    "keys beyond": BEGINNING + b"".join(b',"%d":1' % number for number in range(400_000)) + b"}",
+}
+DECODE = """
+import sys
+from harness.runtime import wire
+
+def memory(name):
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+line = sys.stdin.buffer.read()
+before = memory("VmRSS")
+open("/proc/self/clear_refs", "w").write("5")
+try:
+    wire.decode_reply(line)
+except wire.Violation as error:
+    print(memory("VmHWM") - before, error)
+"""
+
+
+@pytest.mark.parametrize("what", SWOLLEN)
+def test_a_swollen_line_is_refused_in_bounded_memory(what: str) -> None:
+    words = [sys.executable, "-c", DECODE]
+    done = subprocess.run(words, input=SWOLLEN[what], capture_output=True, check=True)
+    taken, told = done.stdout.split(b" ", 1)
+    assert int(taken) < 64 * MIB, told
+    assert len(told) < 400, told
+
+
+def test_a_long_text_of_any_characters_is_no_swollen_line() -> None:
+    body = '[{"a": "\\\\", "b": [1, 2]}, "\\"", \\' * 60_000
+    line = BEGINNING + b',"response":%b}' % json.dumps({"status": 200, "body": body}).encode()
+    assert len(line) > 2 * protocol.LINE_OVERHEAD_BYTES
+    reply = wire.decode_reply(line)
+    assert isinstance(reply, protocol.Returned)
+    assert reply.response is not None
+    assert reply.response.body == body
