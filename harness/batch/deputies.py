@@ -83,7 +83,11 @@ class Deputies:
         except BaseException:
             self.__exit__()
             raise
-        self._idle = deque(self._all)
+        # None stands for this process itself, where one could not be forked.
+        missing: list[_Deputy | None] = [None] * (count - len(self._all))
+        self._idle = deque([*self._all, *missing])
+        self._living = count
+        self._change = threading.Condition()
 
     def __enter__(self) -> Self:
         return self
@@ -102,27 +106,51 @@ class Deputies:
         """
         deputy = self._begun(self._numbers[task.spec.handler_name])
         if deputy is None:
-            return tasks.examined(task, kept)
+            try:
+                return tasks.examined(task, kept)
+            finally:
+                self._take_back(None)
         try:
             came = deputy.outcome()
-        except EOFError:
+        except BaseException as error:
+            self._lose_one()
             deputy.hang_up()
-            return tasks.lost(task, f"the process that tested it {_told(deputy.wait())}")
-        self._idle.append(deputy)
+            if isinstance(error, EOFError):
+                return tasks.lost(task, f"the process that tested it {_told(deputy.wait())}")
+            raise
+        self._take_back(deputy)
         if isinstance(came, BaseException):
             raise came
         return came
 
     def _begun(self, number: int) -> _Deputy | None:
-        """Have one begin with a task; None when none is left, of those that waited either."""
+        """Have the next that is idle begin with a task; None when this process shall do it."""
         while True:
-            try:
+            with self._change:
+                self._change.wait_for(lambda: self._idle)
                 deputy = self._idle.popleft()
-            except IndexError:
+            if deputy is None:
                 return None
-            with suppress(EOFError):
+            try:
                 deputy.begin(number)
+            except EOFError:  # it was lost while it waited
+                self._lose_one()
+            else:
                 return deputy
+
+    def _take_back(self, deputy: _Deputy | None) -> None:
+        with self._change:
+            self._idle.append(deputy)
+            self._change.notify()
+
+    def _lose_one(self) -> None:
+        """Go on with the others; without any, this process does the rest."""
+        with self._change:
+            self._living -= 1
+            if not self._living:
+                self._living = self._count
+                self._idle.extend([None] * self._count)
+            self._change.notify_all()
 
     @property
     def _workspace(self) -> Path | None:
