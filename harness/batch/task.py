@@ -21,6 +21,7 @@ from harness.errors import (
     HarnessError,
     IsolationUnavailableError,
     SpecError,
+    WorkerError,
 )
 from harness.results import FunctionTestResult, InferenceTestResult, Outcome
 from harness.spec_model import SpecModel
@@ -62,6 +63,8 @@ def examined(task: Task, kept: Kept | None = None) -> BatchEntry:
         return _untested(task, "environment", error)
     except IsolationUnavailableError as error:
         return _untested(task, "isolation", error)
+    except WorkerError as error:  # the system had no room for one, maybe for a handler beside it
+        return _untested(task, "tester", error)
 
 
 def lost(task: Task, reason: str) -> BatchEntry:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from struct import Struct
@@ -62,7 +63,14 @@ class WorkerProcess:
         self._prefix = prefix
         self._template = template
         self.group = group
-        self.bodies, self.stacks = Bodies(), StackFile()
+        with ExitStack() as undo:
+            try:
+                self.bodies = Bodies()
+                undo.callback(self.bodies.close)
+                self.stacks = StackFile()
+            except OSError as error:
+                raise WorkerError(f"there is no room for a worker's files: {error}") from error
+            undo.pop_all()
         self._files = [*self.bodies.descriptors, self.stacks.descriptor]
         try:
             self._start(order)

@@ -65,8 +65,12 @@ class Template:
         self.spawns = spawns
         self._lock = threading.Lock()
         self._lines = wire.LineReader(protocol.LINE_OVERHEAD_BYTES)
-        self._channel, their_end = socket.socketpair()
-        self._popen = _start(executable, variables, directory, their_end)
+        try:
+            self._channel, their_end = socket.socketpair()
+            with their_end:
+                self._popen = _start(executable, variables, directory, their_end)
+        except OSError as error:
+            raise Unusable(f"the template could not be started: {error}") from None
         try:
             order = protocol.Preload(modules=list(modules), directory=str(directory), spawns=spawns)
             self._channel.sendall(wire.encode(order))
@@ -76,6 +80,10 @@ class Template:
         except (OSError, Unusable) as error:
             self.close()
             raise Unusable(str(error)) from None
+        except BaseException:  # Ctrl-C: what it imports may take for ever
+            self._popen.kill()
+            self.close()
+            raise
         self.warmed = answer
 
     def fork(self, descriptors: Sequence[int]) -> "Forked":
@@ -180,16 +188,23 @@ class Forked:
 def _start(
     executable: str, variables: Mapping[str, str], directory: Path, channel: socket.socket
 ) -> subprocess.Popen[bytes]:
-    """Start the program, with pipes as standard streams, as a worker has them."""
-    tester = os.pidfd_open(os.getpid())
-    no_input, input_end = os.pipe()
-    output, output_end = os.pipe()
-    os.close(input_end)
-    given = (channel.fileno(), tester, output)
+    """Start the program, with pipes as standard streams, as a worker has them. Raises OSError."""
     private = {"HOME": str(directory / "home"), "TMPDIR": str(directory / "tmp")}
-    try:
-        for path in private.values():
-            os.mkdir(path)
+    for path in private.values():
+        os.mkdir(path)
+    with contextlib.ExitStack() as own:
+
+        def owned(*descriptors: int) -> tuple[int, ...]:
+            for descriptor in descriptors:
+                own.callback(os.close, descriptor)
+            return descriptors
+
+        (tester,) = owned(os.pidfd_open(os.getpid()))
+        no_input, input_end = os.pipe()
+        os.close(input_end)
+        owned(no_input)
+        output, output_end = owned(*os.pipe())
+        given = (channel.fileno(), tester, output)
         return subprocess.Popen(
             [executable, "-s", "-S", CHILD, "template", *map(str, given)],
             stdin=no_input,
@@ -200,9 +215,3 @@ def _start(
             env={**variables, **private},
             cwd="/",
         )
-    except OSError as error:
-        raise Unusable(f"the template could not be started: {error}") from None
-    finally:
-        channel.close()
-        for descriptor in (tester, no_input, output, output_end):
-            os.close(descriptor)
