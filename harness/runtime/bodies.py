@@ -33,13 +33,19 @@ class Raw(NamedTuple):
 
 
 class Bodies:
-    """The file of request bodies, which the tester writes, and that of responses."""
+    """The file of request bodies, which the tester writes, and that of responses.
+
+    `given` are the worker's descriptors of both.
+    """
 
     def __init__(self) -> None:
-        self.descriptors: list[int] = []
+        self._open: list[int] = []
         try:
-            self.descriptors += [high(nameless("bodies", 0))]
-            self.descriptors += [high(nameless("responses", 0))]
+            self._requests = self._own(nameless("bodies", 0))
+            self._responses = self._own(high(nameless("responses", 0)))
+            # An opening of its own: flags that the handler sets, as O_APPEND, are not the tester's.
+            reading = os.open(f"/proc/self/fd/{self._requests}", os.O_RDONLY | os.O_CLOEXEC)
+            self.given = [self._own(high(reading)), self._responses]
         except OSError:
             self.close()
             raise
@@ -52,7 +58,7 @@ class Bodies:
             return protocol.Argument(kind=raw.kind, data=text, content_type=raw.content_type)
         at, rest = self._written, memoryview(raw.data)
         while rest:
-            count = os.pwrite(self.descriptors[0], rest, self._written)
+            count = os.pwrite(self._requests, rest, self._written)
             self._written += count
             rest = rest[count:]
         size = len(raw.data)
@@ -68,7 +74,7 @@ class Bodies:
         if reply.response.body is not None or size > max_bytes:
             raise wire.Violation(f"a response of {size} bytes beside the line")
         text, encoding = self._text(size)
-        os.truncate(self.descriptors[1], 0)  # its memory counts as the worker's
+        os.truncate(self._responses, 0)  # its memory counts as the worker's
         return replace(reply, response=replace(reply.response, body=text, body_encoding=encoding))
 
     def clear(self) -> None:
@@ -77,8 +83,12 @@ class Bodies:
 
     def close(self) -> None:
         """Give back both files."""
-        while self.descriptors:
-            os.close(self.descriptors.pop())
+        while self._open:
+            os.close(self._open.pop())
+
+    def _own(self, descriptor: int) -> int:
+        self._open.append(descriptor)
+        return descriptor
 
     def _text(self, size: int) -> tuple[str, Literal["utf-8", "base64"]]:
         """Read the response as text: (text, encoding). Raises Violation."""
@@ -109,7 +119,7 @@ class Bodies:
 
     def _read(self, buffer: memoryview, at: int) -> None:
         while buffer:
-            count = os.preadv(self.descriptors[1], [buffer], at)
+            count = os.preadv(self._responses, [buffer], at)
             if not count:
                 raise wire.Violation("a response beside the line that was cut short")
             at += count

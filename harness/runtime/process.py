@@ -71,7 +71,7 @@ class WorkerProcess:
             except OSError as error:
                 raise WorkerError(f"there is no room for a worker's files: {error}") from error
             undo.pop_all()
-        self._files = [*self.bodies.descriptors, self.stacks.descriptor]
+        self._files = [*self.bodies.given, self.stacks.descriptor]
         try:
             self._start(order)
         except OSError as error:

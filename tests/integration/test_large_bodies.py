@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import subprocess
 import sys
@@ -113,6 +114,23 @@ def test_a_handler_that_tampers_gets_a_verdict(deed: str, package: MakePackage) 
         assert answered(result) == BINARY
 
 
+def test_flags_that_a_handler_sets_are_not_the_testers(package: MakePackage) -> None:
+    """O_APPEND would have the next bodies written behind those of the calls before."""
+    code = """
+def input_fn(body, content_type):
+    import fcntl, hashlib, os
+    fcntl.fcntl(203, fcntl.F_SETFL, fcntl.fcntl(203, fcntl.F_GETFL) | os.O_APPEND)
+    return hashlib.sha256(body).hexdigest()
+"""
+    path = package({"code/inference.py": ECHO + code})
+    with RuntimeTester().open_handler(spec_for(path, b"", "text/csv")) as handler:
+        assert handler.model_fn().success
+        for value in (BINARY, BINARY[::-1], BINARY + b"x"):
+            row = handler.input_fn(value, "application/octet-stream")
+            assert row.output_data is not None, row.error_message
+            assert hashlib.sha256(value).hexdigest() in (row.output_data.preview or "")
+
+
 def test_a_handler_that_truncates_behind_our_back_gets_a_verdict(package: MakePackage) -> None:
     """A thread that cuts the file again and again: the answer is whole, or a violation."""
     code = f"""{STAGE}
@@ -171,7 +189,7 @@ def test_bodies_lie_one_after_another_until_their_call_was_answered() -> None:
         second = bodies.carry(Raw("bytes", TEXT))
         assert (first.at, first.size) == (0, len(BINARY))
         assert (second.at, second.size) == (len(BINARY), len(TEXT))
-        assert os.pread(bodies.descriptors[0], 9, len(BINARY)) == TEXT[:9]
+        assert os.pread(bodies.given[0], 9, len(BINARY)) == TEXT[:9]
         bodies.clear()
         assert bodies.carry(Raw("body", TEXT)).at == 0
     finally:
@@ -188,9 +206,9 @@ def completed(stored: bytes, claimed: int | None = None) -> protocol.Response:
     )
     bodies = Bodies()
     try:
-        os.pwrite(bodies.descriptors[1], stored, 0)
+        os.pwrite(bodies.given[1], stored, 0)
         whole = bodies.complete(reply, 2**40)
-        assert os.fstat(bodies.descriptors[1]).st_size == 0, "its memory counts as the worker's"
+        assert os.fstat(bodies.given[1]).st_size == 0, "its memory counts as the worker's"
     finally:
         bodies.close()
     assert isinstance(whole, protocol.Returned)
@@ -231,7 +249,7 @@ def memory(name):
 
 size, bodies = 90_000_000, Bodies()
 for at in range(0, size, 1_000_000):
-    os.pwrite(bodies.descriptors[1], b"{byte}" * 1_000_000, at)
+    os.pwrite(bodies.given[1], b"{byte}" * 1_000_000, at)
 value = protocol.Value(type="str", module="builtins")
 response = protocol.Response(status=200, stored_bytes=size)
 reply = protocol.Returned(id="x", elapsed_s=0.0, value=value, response=response)
