@@ -4,6 +4,7 @@ Each takes longer right after a call, when the processor's caches are those of o
 after the other. So they are made when somebody asks for one.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -41,7 +42,7 @@ class Ledger:
         self._on_row = on_row
         self._rows: dict[str, FunctionTestResult] = {}
         self._responses: dict[str, ResponseSummary] = {}
-        self._open: dict[str, Entry] = {}
+        self._open: OrderedDict[str, Entry] = OrderedDict()
         self._last: str | None = None
         self._load_attempts: list[NetworkAttempt] = []
 
@@ -99,7 +100,7 @@ class Ledger:
     def _catch_up(self) -> None:
         """Make the rows that are still to be made, in the order of their calls."""
         while self._open:
-            self._write(self._open.pop(next(iter(self._open))))
+            self._write(self._open.popitem(last=False)[1])
 
     def _write(self, entry: Entry) -> None:
         answer, function = entry.answer, entry.function
