@@ -33,8 +33,13 @@ class Watch:
         self._roots = tuple(root + os.sep for root in handler_roots)
         self._found: dict[tuple[Any, ...], list[float]] = {}
         self._asking = False
-        self.started_processes = False
+        self._has_heard_of_processes = False
         sys.addaudithook(self._hear)
+
+    @property
+    def has_started_processes(self) -> bool:
+        """Say whether Python code here has started a process, as far as can be told."""
+        return self._has_heard_of_processes or any(name in sys.modules for name in _UNHEARD)
 
     def collect(self) -> list[Attempt] | None:
         """Give the attempts since the last time, in the order of their first; None for none."""
@@ -74,7 +79,7 @@ class Watch:
         if reader is None or self._asking:
             return
         self._asking = True
-        self.started_processes = self.started_processes or event in _STARTS
+        self._has_heard_of_processes = self._has_heard_of_processes or event in _STARTS
         try:
             attempt = reader(arguments)
             asked = event == "socket.getaddrinfo" and attempt is not None
@@ -173,3 +178,5 @@ _READERS: dict[str, Any] = {
 _STARTS = frozenset(
     "os.fork os.forkpty os.posix_spawn os.system subprocess.Popen".split()  # noqa: SIM905
 )
+# Loaded by a process that starts another one without an event: for a spawned one, the fork server.
+_UNHEARD = frozenset(("multiprocessing.popen_spawn_posix", "multiprocessing.popen_forkserver"))

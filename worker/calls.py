@@ -85,7 +85,7 @@ class Worker:
         return (
             isinstance(reply, Returned)
             and usage.threads() == 0
-            and not self._watch.started_processes
+            and not self._watch.has_started_processes
             and log_is_read()
         )
 

@@ -106,6 +106,10 @@ def test_quiet_request_is_one_go(start: str, package: MakePackage, sent: list[li
 NOT_QUIET = {
     "has a thread": {"top": "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()"},
     "started a process": {"top": "subprocess.run(['true'])"},
+    "spawned": {
+        "top": "import multiprocessing",
+        "input_fn": "p = multiprocessing.get_context('spawn').Process(); p.start(); p.join()",
+    },
     "forked": {"input_fn": "pid = os.fork(); pid or os._exit(0); os.waitpid(pid, 0)"},
 }
 AGAIN = [list(STAGES), list(STAGES[1:]), ["output_fn"]]
