@@ -25,6 +25,12 @@ def lock(path: Path) -> int:
     return folder
 
 
+def owner_of(path: Path) -> int:
+    """Give the id of the tester that made a directory."""
+    match = NAME.fullmatch(path.name)
+    return int(match[1]) if match else 0
+
+
 def found_in(parent: Path) -> Iterator[Path]:
     """Find run directories below parent whose tester is dead, each locked while it is yours.
 

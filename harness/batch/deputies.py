@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Sequence
@@ -31,14 +32,17 @@ from harness.batch_results import BatchEntry
 from harness.checks.kept import Kept
 from harness.errors import HarnessError, IsolationUnavailableError
 from harness.runtime import cgroups, layers
-from harness.runtime.channel import Channel
+from harness.runtime.channel import Channel, NoRoom
 from harness.runtime.lent import Lender, LentTemplates, Question
+from harness.runtime.template import Unusable
 from harness.runtime.templates import Choosing
 from harness.stop import Stop
 
 THREADS = "/proc/self/task"
 GARBAGE = 20_000  # objects
 LEAVE_S = 20.0  # more than the end of a worker takes
+LOOK_S = 1.0
+EMPTY_LOOK_S = 0.01
 
 
 def possible() -> bool:
@@ -158,10 +162,14 @@ class Deputies:
         return None if place is None else Path(place)
 
     def _sweep(self) -> None:
-        """Remove what those that were killed have left."""
-        workspace.remove_those_of_dead_testers(self._workspace)
+        """Remove what those that were killed have left, once the supervisors of it are done."""
+        dead = {deputy.pid for deputy in self._all if deputy.wait()}
+        limit = time.monotonic() + LEAVE_S
         with suppress(cgroups.Unavailable):
-            cgroups.find()  # those of the dead are removed by the way
+            place = cgroups.here()
+            while dead & cgroups.remove_those_of_dead_testers(place) and time.monotonic() < limit:
+                threading.Event().wait(EMPTY_LOOK_S)
+        workspace.remove_those_of_dead_testers(self._workspace)
 
     def _try_layers(self) -> None:
         """Try what layers there are: what each fork finds out for itself goes with it."""
@@ -221,6 +229,7 @@ class _Deputy:
     def __init__(self, channel: Channel, process: Any, templates: Choosing) -> None:
         self._channel = channel
         self._process = process
+        self.pid = process.pid
         self._lender = Lender(templates, channel)
         self._turn = threading.Lock()
         self._has_ended = False
@@ -234,7 +243,13 @@ class _Deputy:
     def outcome(self) -> BatchEntry | BaseException:
         """Wait for what comes of the task. Raises EOFError when the deputy was lost."""
         while True:
-            message, descriptors = self._channel.receive()
+            while not self._channel.wait(LOOK_S):
+                self._wake()
+            try:
+                message, descriptors = self._channel.receive()
+            except NoRoom as error:  # a worker's descriptors, for the template
+                self._channel.send(Unusable(str(error)))
+                continue
             if isinstance(message, BatchEntry | BaseException):
                 return message
             assert isinstance(message, Question)
@@ -251,14 +266,21 @@ class _Deputy:
                 # With a time to wait, join first imports: maybe there is no descriptor left for it.
                 ends = select.poll()
                 ends.register(self._process.sentinel, select.POLLIN)
-                if not ends.poll(LEAVE_S * 1000):
-                    self._process.kill()
+                limit = time.monotonic() + LEAVE_S
+                while not ends.poll(LOOK_S * 1000) and time.monotonic() < limit:
+                    self._wake()
+                self._process.kill()
                 self._process.join()
                 self._code = self._process.exitcode
                 self._has_ended = True
                 with suppress(ValueError):  # there is no code by which to know that it has ended
                     self._process.close()
             return self._code
+
+    def _wake(self) -> None:
+        """Let it go on where a handler has stopped it."""
+        with suppress(OSError, ValueError):  # it was ended, and collected
+            os.kill(self._process.pid, signal.SIGCONT)
 
 
 def _told(code: int | None) -> str:

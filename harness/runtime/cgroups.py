@@ -172,7 +172,7 @@ def find(delegated: Path | None = None, *, root: Path = ROOT, own: Path = OWN) -
     place = _delegated(delegated) if delegated is not None else _below_our_own(root, own)
     probe = Group(place, memory_bytes=64 << 20, max_processes=16)
     probe.remove()
-    _remove_those_of_dead_testers(place)
+    remove_those_of_dead_testers(place)
     return place
 
 
@@ -182,11 +182,16 @@ def here() -> Place:
     return find()
 
 
-def _remove_those_of_dead_testers(place: Place) -> None:
+def remove_those_of_dead_testers(place: Place) -> set[int]:
+    """Remove what groups they left; name the testers in whose groups a process still is."""
+    busy = set()
     for parent in filter(None, (place.memory, place.pids)):
         for left in stale.found_in(parent):
-            with contextlib.suppress(OSError):  # a process is still in it
+            try:
                 left.rmdir()
+            except OSError:
+                busy.add(stale.owner_of(left))
+    return busy
 
 
 def _delegated(path: Path) -> Place:

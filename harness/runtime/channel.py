@@ -6,6 +6,7 @@ Nothing of a worker goes over it as it came: what a worker sends is validated by
 import contextlib
 import os
 import pickle
+import select
 import socket
 from array import array
 from collections.abc import Sequence
@@ -16,6 +17,10 @@ MAX_DESCRIPTORS = 32
 CHUNK_BYTES = 1 << 20
 _HEAD = Struct("=QI")  # bytes that follow, descriptors that come with them
 _SPACE = socket.CMSG_LEN(4 * MAX_DESCRIPTORS)
+
+
+class NoRoom(Exception):
+    """A message came without all its descriptors: this process can have no more of them."""
 
 
 class Channel:
@@ -34,9 +39,24 @@ class Channel:
         except OSError:
             raise EOFError from None
 
+    def wait(self, seconds: float) -> bool:
+        """Wait so long for an object, or for the end of the other; say whether there is one."""
+        poll = select.poll()
+        try:
+            poll.register(self._end, select.POLLIN)
+        except ValueError:
+            return True  # it was closed meanwhile, which is an end as well
+        return bool(poll.poll(seconds * 1000))
+
     def receive(self) -> tuple[Any, list[int]]:
-        """Wait for an object and its descriptors. Raises EOFError when the other end is gone."""
-        data, descriptors = self._received()
+        """Wait for an object and its descriptors.
+
+        Raises EOFError when the other end is gone, NoRoom when there is none for the descriptors.
+        """
+        data, descriptors, count = self._received()
+        if len(descriptors) != count:
+            close_all(descriptors)
+            raise NoRoom("this process can have no more descriptors")
         try:
             return pickle.loads(data), descriptors
         except BaseException:
@@ -49,7 +69,8 @@ class Channel:
             self._end.shutdown(socket.SHUT_RDWR)
         self._end.close()
 
-    def _received(self) -> tuple[bytes, list[int]]:
+    def _received(self) -> tuple[bytes, list[int], int]:
+        """Give the bytes of an object, the descriptors that came and how many were sent."""
         descriptors: list[int] = []
         data = b""
         count = 0
@@ -60,10 +81,10 @@ class Channel:
             if len(head) == _HEAD.size:
                 size, count = _HEAD.unpack(head)
                 data = self._exactly(size)
-        if not data or len(descriptors) != count:  # there is no room for more of them here
+        if not data:
             close_all(descriptors)
             raise EOFError
-        return data, descriptors
+        return data, descriptors, count
 
     def _exactly(self, count: int) -> bytes:
         """Receive so many bytes; none when the other end is gone before."""

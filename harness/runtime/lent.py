@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.runtime.channel import Channel, close_all
+from harness.runtime.channel import Channel, NoRoom, close_all
 from harness.runtime.template import Forked, Forking, Unusable
 from harness.runtime.templates import Choice, Choosing, Wanted
 from worker.protocol import Warmed
@@ -100,13 +100,15 @@ class _Borrower:
     def ask(
         self, method: str, *arguments: object, descriptors: Sequence[int] = ()
     ) -> tuple[Any, list[int]]:
-        """Ask, and wait for the answer. Raises what the owner's method raised.
+        """Ask, and wait for the answer. Raises what the owner's method raised, and Unusable.
 
         Without an owner there is nothing left to work for: that is as good as Ctrl-C.
         """
         try:
             self._channel.send(Question(method, arguments), descriptors)
             answer, given = self._channel.receive()
+        except NoRoom as error:
+            raise Unusable(str(error)) from None
         except EOFError:
             raise KeyboardInterrupt from None
         if isinstance(answer, Exception):

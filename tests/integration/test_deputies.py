@@ -32,7 +32,6 @@ ROOT = Path(__file__).parents[2]
 RUN_S = 120.0
 START_S = 60.0
 END_S = 30.0
-SHORT_S = 15.0  # less than a deputy is given to leave
 CRASH = "os.kill(os.getpid(), 11)"
 TELLS = "print(os.environ['TMPDIR'])"
 NAMED = re.compile(r"handlerproof-(\d+)-")
@@ -478,6 +477,51 @@ def test_control_group_of_one_that_is_killed_is_removed(batcher: Batcher) -> Non
     batcher.assert_nothing_left()
 
 
+@pytest.mark.skipif(not layers.cgroup().works, reason="no control groups can be made here")
+def test_control_group_of_the_last_is_removed_though_its_supervisor_is_slow(
+    batcher: Batcher,
+) -> None:
+    batcher.gate("hang", start="fresh", isolation="auto")
+    go = batcher.gate("gate", start="fresh")
+    with batcher.running("saved(batch(jobs=2))") as process:
+        assert wait_until(lambda: len(batcher.calling()) == 2, START_S)
+        hanging = batcher.calling()["hang"]
+        (victim,) = (fork for fork in forks(process) if fork.pid == hanging)
+        (worker,) = processes_under(batcher, victim.pid)
+        supervisor = worker.parent()
+        assert supervisor is not None
+        assert groups_of(hanging)
+        deputies = forks(process)
+        supervisor.suspend()
+        victim.kill()
+        go.touch()
+        collected = [deputy.is_running for deputy in deputies]
+        assert wait_until(lambda: not any(runs() for runs in collected), START_S), "sweeps then"
+        supervisor.resume()
+        batcher.end(process)
+    assert groups_of(victim.pid) == []
+    batcher.assert_nothing_left()
+
+
+@pytest.mark.parametrize("ending", ["go", "press"])
+def test_one_that_a_handler_has_stopped_goes_on(batcher: Batcher, ending: str) -> None:
+    go = batcher.gate("stopped")
+    other = batcher.gate("other")
+    with batcher.running("saved(batch(jobs=2))") as process:
+        assert wait_until(lambda: len(batcher.calling()) == 2, START_S)
+        (victim,) = (fork for fork in forks(process) if fork.pid == batcher.calling()["stopped"])
+        victim.suspend()
+        if ending == "go":
+            go.touch()
+            other.touch()
+        else:
+            to_process(process)
+        batcher.end(process)
+    assert batcher.result().success == (ending == "go")
+    assert batcher.result().interrupted == (ending == "press")
+    batcher.assert_nothing_left()
+
+
 def groups_of(pid: int) -> list[Path]:
     """List the control groups that a process made; to look for a place would remove them."""
     place = cgroups.here()
@@ -561,28 +605,62 @@ def lowest():
 
 def look(entry):
     seen.append(entry)
-    if entry.fault:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    elif len(seen) == 3:
+    if len(seen) == 3:
         # Other threads open some, and close them again.
         least = min(lowest() for _ in range(20) if not threading.Event().wait(0.005))
         resource.setrlimit(resource.RLIMIT_NOFILE, (least + 3, limits[1]))
+    elif len(seen) == 7:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 saved(batch(jobs=2, on_result=look))
 """
 
 
-def test_one_that_is_not_understood_is_let_go_and_not_waited_for(batcher: Batcher) -> None:
+@pytest.mark.parametrize("start", ["fresh", "warm"])
+def test_workers_are_started_fresh_where_the_tester_has_no_room(
+    batcher: Batcher, start: str
+) -> None:
     """The tester has a template by then, and no room for the descriptors of another worker."""
     for number in range(8):
-        batcher.add(f"h{number}", start="fresh")
+        batcher.add(f"h{number}", start=start)
     batcher.run(NO_ROOM)
     batch = batcher.result()
+    assert batch.success, [entry.result.errors for entry in batch.entries]
+    starts = {how(entry) for entry in batch.entries}
+    if start == "warm":
+        assert ("fresh", "this process can have no more descriptors") in starts
+    assert len(everyone(batch)) == 2
+
+
+NO_ROOM_THERE = """
+import resource
+
+limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+seen = []
+
+def look(entry):
+    seen.append(entry)
+    if len(seen) == 3 or entry.fault:
+        for child in psutil.Process().children():
+            if child.cmdline() == psutil.Process().cmdline():
+                room = limits if entry.fault else (12, limits[1])
+                resource.prlimit(child.pid, resource.RLIMIT_NOFILE, room)
+
+saved(batch(jobs=2, on_result=look))
+"""
+
+
+def test_no_room_for_a_worker_costs_its_handler_alone(batcher: Batcher) -> None:
+    for number in range(12):
+        batcher.add(f"h{number}", start="fresh")
+    batcher.run(NO_ROOM_THERE)
+    batch = batcher.result()
     lost = [entry for entry in batch.entries if not entry.success]
-    assert 1 <= len(lost) <= 2
-    assert {entry.fault for entry in lost} == {"tester"}
-    assert all("ended with exit code 0" in entry.result.errors[0] for entry in lost)
-    assert batch.elapsed_s < SHORT_S
+    assert 1 <= len(lost) <= 3
+    assert {(entry.fault, entry.status.value) for entry in lost} == {("tester", "error")}
+    assert all("Too many open files" in entry.result.errors[0] for entry in lost), lost
+    assert not batch.not_run
+    assert len(batch.entries) == 12
 
 
 RESISTS = """

@@ -11,7 +11,7 @@ from threading import Thread
 
 import pytest
 
-from harness.runtime.channel import MAX_DESCRIPTORS, Channel, close_all
+from harness.runtime.channel import MAX_DESCRIPTORS, Channel, NoRoom, close_all
 from tests.waiting import wait_until
 
 LONG_S = 10.0
@@ -197,24 +197,28 @@ def test_who_waits_at_an_end_is_woken_when_it_is_closed(ends: Ends) -> None:
 # ---------------------------------------------------------------- no room, no sense
 
 
-def test_more_descriptors_than_are_taken_end_it_and_leak_none(ends: Ends) -> None:
+def test_more_descriptors_than_are_taken_are_told_and_leak_none(ends: Ends) -> None:
     one, other = ends
     with pipes(MAX_DESCRIPTORS + 1) as (reading, _):
         before = descriptors()
         one.send("too many", reading)
-        with pytest.raises(EOFError):
+        one.send("next")
+        with pytest.raises(NoRoom):
             other.receive()
         assert descriptors() == before
+    assert other.receive() == ("next", [])
 
 
-def test_more_descriptors_than_there_is_room_for_end_it_and_leak_none(ends: Ends) -> None:
+def test_more_descriptors_than_there_is_room_for_are_told_and_leak_none(ends: Ends) -> None:
     one, other = ends
     with pipes(3) as (reading, _):
         before = descriptors()
         one.send("no room", reading)
-        with room_for_one(), pytest.raises(EOFError):
+        one.send("next")
+        with room_for_one(), pytest.raises(NoRoom):
             other.receive()
         assert descriptors() == before
+    assert other.receive() == ("next", [])
 
 
 @contextmanager
