@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _signal as signal
 import _socket
+import fcntl
 import gc
 import os
 import select
@@ -23,7 +24,7 @@ from .protocol import Declined, Forked, Swept, Warmed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Iterable
 
 MAX_DESCRIPTORS = 16
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -80,6 +81,7 @@ class Template:
 
     def _warm_up(self, order: dict[str, Any]) -> Warmed:
         self._spawns = order["spawns"]
+        self._end_with_tester(True)
         if not self._spawns:
             sys.dont_write_bytecode = True
             image.variables_before()
@@ -87,6 +89,7 @@ class Template:
         found = preload.Preload(self._output, order["directory"])
         if not found.refusal:
             found.import_all(order["modules"])
+        self._end_with_tester(False)
         self._handlers = [signal.getsignal(number) for number in IGNORED]
         for number in IGNORED:
             signal.signal(number, signal.SIG_IGN)
@@ -105,9 +108,29 @@ class Template:
             anonymous_bytes=processes.anonymous(os.getpid())[0],
         )
 
+    def _end_with_tester(self, does: bool) -> None:
+        """Have the kernel end this process and what an import has started when the tester goes.
+
+        No import can be waited with, and one may take for ever.
+        """
+        fcntl.fcntl(self._channel, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(self._channel, fcntl.F_SETOWN, -os.getpgid(0))  # the whole group
+        flags = fcntl.fcntl(self._channel, fcntl.F_GETFL)
+        asks = flags | fcntl.FASYNC if does else flags & ~fcntl.FASYNC
+        fcntl.fcntl(self._channel, fcntl.F_SETFL, asks)
+        if self._watch(self._channel).poll(0):
+            self._leave()  # it went before
+
+    def _watch(self, channel: Any) -> Any:
+        """Make a poll of a channel and of the tester's end."""
+        poll = select.poll()
+        poll.register(channel.fileno(), select.POLLIN)
+        poll.register(self._tester, select.POLLIN)
+        return poll
+
     def _hand(self, descriptors: list[int]) -> Any:
         """Hand on the descriptors of a worker (6), of its supervisor (3), of groups and homes."""
-        while self._fork_ahead():
+        while self._fork_ahead(descriptors):
             assert self._waiting is not None
             (pid, link), self._waiting = self._waiting, None
             try:
@@ -119,13 +142,18 @@ class Template:
             return Forked(pid=pid)
         return Declined(reason="the template has %d threads" % _threads())
 
-    def _fork_ahead(self) -> bool:
-        """Have a supervisor and its worker wait; False when it is not safe to fork."""
+    def _fork_ahead(self, foreign: Iterable[int] = ()) -> bool:
+        """Have a supervisor and its worker wait; False when it is not safe to fork.
+
+        They do not keep the foreign descriptors, which another worker's channel ends with.
+        """
         if self._waiting is None and _threads() == 1:
             link, their_end = _socket.socketpair()
             pid = os.fork()
             if pid == 0:
                 link.close()
+                for descriptor in foreign:
+                    os.close(descriptor)
                 self._supervise(their_end)
             their_end.close()
             self._supervisors.add(pid)
@@ -171,9 +199,7 @@ class Template:
 
     def _receive(self, channel: Any) -> tuple[Any, list[int]]:
         """Wait for an order and the descriptors sent with it; leave when the tester is gone."""
-        poll = select.poll()
-        poll.register(channel.fileno(), select.POLLIN)
-        poll.register(self._tester, select.POLLIN)
+        poll = self._watch(channel)
         line = b""
         descriptors: list[int] = []
         while not line.endswith(b"\n"):
@@ -235,6 +261,7 @@ def _hand_on(
     """Give the worker that waits its order and what it needs; give its id."""
     _give(link, codec.encode(order), [*streams, *groups])
     link.close()
+    supervisor.kill(worker, signal.SIGCONT)  # a handler may have stopped who waited
     for descriptor in streams:
         os.close(descriptor)
     return worker

@@ -50,13 +50,24 @@ class Launcher:
         """Start a worker and wait for its first line. Raises HandlerEnvironmentError."""
         self._home = self._folder / f"worker-{next(self._numbers)}"
         environment.private_directories(self._home)
+        session, answer = self._begun(self._process())
+        if session.ready is None and self.choice.template is not None:
+            # A handler before this one may have ended or spoilt who waited in the template.
+            session.close()
+            self.choice.template.close()
+            self.choice = Choice(None, f"the worker that was forked did not begin: {_why(answer)}")
+            session, answer = self._begun(self._process_by(None, self._order()))
+        self._accept(session, answer)
+        return session
+
+    def _begun(self, process: WorkerProcess) -> tuple[Session, Answer]:
+        """Make a session of a process, and wait for its first line."""
         session = Session(
-            self._process(),
+            process,
             max_output_bytes=self._limits.max_output_bytes,
             max_response_bytes=self._limits.max_response_bytes,
         )
-        self._greet(session)
-        return session
+        return session, session.start(self._startup_seconds)
 
     def _process(self) -> WorkerProcess:
         """Start a supervisor and its worker: by a template where there is one, else fresh."""
@@ -91,8 +102,8 @@ class Launcher:
         """Decide how the worker is started; the reason is for the result."""
         return Choice(None, "a script is run once")
 
-    def _greet(self, session: Session) -> None:
-        answer = session.start(self._startup_seconds)
+    def _accept(self, session: Session, answer: Answer) -> None:
+        """Raise HandlerEnvironmentError for a worker that cannot be talked to."""
         if session.ready is None or answer.ending is not None:
             session.close()
             raise HandlerEnvironmentError(self._explain(answer))
@@ -192,12 +203,11 @@ class Launcher:
         return seconds
 
     def _explain(self, answer: Answer) -> str:
-        ending = answer.ending
-        what = ending.detail if ending is not None else "it sent something else than its greeting"
         log = answer.log
         words = f"; its last words: {(log.head + log.tail).strip()[-2000:]}" if log else ""
         return (
-            f"environment: the worker did not start under {self.interpreter.executable}: {what}"
+            f"environment: the worker did not start under {self.interpreter.executable}: "
+            f"{_why(answer)}"
             f"{words}; check that this is a Python 3.8 or newer"
         )
 
@@ -292,3 +302,9 @@ class HandlerLauncher(Launcher):
     @cached_property
     def _imports(self) -> imports.Imports:
         return imports.of_handler(self._package.handler_file, self._package.sys_path)
+
+
+def _why(answer: Answer) -> str:
+    """Say why a worker did not begin."""
+    ending = answer.ending
+    return "it sent something else than its greeting" if ending is None else ending.detail

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 import worker.protocol as protocol
+from harness import stop
 from harness.runtime import wire
 from harness.runtime.process import CHILD
 
@@ -74,15 +75,13 @@ class Template:
         try:
             order = protocol.Preload(modules=list(modules), directory=str(directory), spawns=spawns)
             self._channel.sendall(wire.encode(order))
-            answer = self._answer(timeout_s)
+            answer = self._answer(timeout_s, heeding=stop.descriptor())
             if not isinstance(answer, protocol.Warmed):
                 raise Unusable("the template did not say what it imported")
-        except (OSError, Unusable) as error:
-            self.close()
-            raise Unusable(str(error)) from None
-        except BaseException:  # Ctrl-C: what it imports may take for ever
-            self._popen.kill()
-            self.close()
+        except BaseException as error:  # what it imports may take for ever
+            self._kill()
+            if isinstance(error, OSError):
+                raise Unusable(str(error)) from None
             raise
         self.warmed = answer
 
@@ -94,23 +93,26 @@ class Template:
                 socket.send_fds(self._channel, [line], descriptors)
             except OSError:
                 raise Unusable("the template is gone") from None
-            answer = self._answer(FORK_WAIT_S)
+            answer = self._answer_or_close()
             if isinstance(answer, protocol.Declined):
                 raise Unusable(answer.reason)
             if not isinstance(answer, protocol.Forked):
                 raise Unusable("the template answered something else")
             # It collects ended children at the next order only, so the id is still this child's.
             try:
-                return Forked(answer.pid, os.pidfd_open(answer.pid))
+                forked = Forked(answer.pid, os.pidfd_open(answer.pid))
             except OSError:
                 raise Unusable("the template named a process that is not there") from None
+            with contextlib.suppress(OSError):
+                forked.send_signal(signal.SIGCONT)  # a handler may have stopped who waited
+            return forked
 
     def sweep(self) -> int:
         """End what a supervisor that was killed has left behind; count it."""
         with self._lock:
             try:
                 self._channel.sendall(wire.encode(protocol.Sweep()))
-                answer = self._answer(FORK_WAIT_S)
+                answer = self._answer_or_close()
             except (OSError, Unusable):
                 return 0  # it is gone as well
             return answer.processes if isinstance(answer, protocol.Swept) else 0
@@ -126,18 +128,37 @@ class Template:
         try:
             self._popen.wait(LEAVE_WAIT_S)
         except subprocess.TimeoutExpired:
-            with contextlib.suppress(OSError):
-                os.killpg(self._popen.pid, signal.SIGKILL)  # with what an import has started
-            self._popen.wait()
+            self._kill()
 
-    def _answer(self, timeout_s: float) -> wire.TemplateReport:
+    def _kill(self) -> None:
+        """End it at once, with what an import has started."""
+        if self.running:
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        self._channel.close()
+        self._popen.wait()
+
+    def _answer_or_close(self) -> wire.TemplateReport:
+        """Wait for a line; end it when none comes: a late one would be taken for the next."""
+        try:
+            return self._answer(FORK_WAIT_S)
+        except BaseException:
+            self.close()
+            raise
+
+    def _answer(self, timeout_s: float, heeding: int | None = None) -> wire.TemplateReport:
+        """Wait for a line of it. Raises Unusable, and KeyboardInterrupt for what is heeded."""
         deadline = time.monotonic() + timeout_s
         poll = select.poll()
         try:
             poll.register(self._channel, select.POLLIN)
+            if heeding is not None:
+                poll.register(heeding, select.POLLIN)
             while (line := self._lines.next_line()) is None:
-                if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                ready = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+                if not ready:
                     raise Unusable(f"the template did not answer in {timeout_s:g} s")
+                if any(descriptor == heeding for descriptor, _ in ready):
+                    raise KeyboardInterrupt
                 data = self._channel.recv(65_536)
                 if not data:
                     raise Unusable("the template ended")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from tests.integration.test_good_handlers import SAMPLES
 from tests.integration.test_pythons import OLDEST, found
 from tests.waiting import wait_until
 
+ROOT = Path(__file__).parents[2]
 FUNCTIONS = """
 def model_fn(model_dir):
     return None
@@ -349,6 +351,51 @@ def test_an_import_that_starts_a_process_and_hangs_leaves_nothing(
     assert wait_until(lambda: not left()), left()
 
 
+IMPORTS_FOR_EVER = """
+import sys
+from harness import InferenceHandlerSpec, RuntimeTester
+with open(sys.argv[1]) as file:
+    spec = InferenceHandlerSpec.model_validate_json(file.read())
+RuntimeTester(sys.argv[2]).test_inference_handler(spec)
+"""
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("hangs", ["while True: pass", "import ctypes; ctypes.PyDLL(None).pause()"])
+def test_an_import_that_takes_for_ever_ends_with_the_tester(
+    ending: int, hangs: str, environment: Path, tmp_path: Path, package: MakePackage
+) -> None:
+    mark = tmp_path / "started"
+    code = f"{UNSAFE['children'][0]}\nopen({str(mark)!r}, 'w').close()\n{hangs}"
+    (environment / "unsafe_for_ever.py").write_text(code)
+    spec = spec_for(
+        package({"code/inference.py": FUNCTIONS}),
+        environment=python_of(environment),
+        preload=("unsafe_for_ever",),
+        limits={"startup_timeout_seconds": 600},
+        start="warm",
+    )
+    (tmp_path / "spec.json").write_text(spec.model_dump_json())
+    words = [sys.executable, "-c", IMPORTS_FOR_EVER, str(tmp_path / "spec.json"), str(tmp_path)]
+    with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        try:
+            assert wait_until(mark.exists, 60)
+            family = psutil.Process(process.pid).children(recursive=True)
+            assert len(family) == 2, "the template, and what it imports has started"
+        finally:
+            process.send_signal(ending)
+        process.wait(60)
+        assert wait_until(lambda: all(map(gone, family))), family
+
+
+def gone(process: psutil.Process) -> bool:
+    """Say whether a process has ended; its parent may not have collected it."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def test_a_module_that_is_not_there_is_the_handlers_affair(package: MakePackage) -> None:
     spec = spec_for(package({"code/inference.py": FUNCTIONS}), preload=("surely_not",))
     assert how(run(spec, "warm")) == ("warm", PLAIN)
@@ -384,6 +431,78 @@ def test_a_template_that_was_killed_is_not_missed(package: MakePackage) -> None:
 
 def children() -> list[psutil.Process]:
     return psutil.Process().children()
+
+
+# ---------------------------------------------------------------- who waits in a template
+
+
+def waiting(start: str) -> tuple[psutil.Process, psutil.Process | None]:
+    """Give the supervisor that waits in the template of this process, and its worker."""
+    (template,) = [child for child in children() if "template" in child.cmdline()]
+    assert wait_until(lambda: living(template))
+    (supervisor,) = living(template)
+    if start == "fresh":
+        return supervisor, None
+    assert wait_until(supervisor.children)
+    return supervisor, supervisor.children()[0]
+
+
+def living(template: psutil.Process) -> list[psutil.Process]:
+    """List its children without those that it has not collected yet."""
+    return [child for child in template.children() if not gone(child)]
+
+
+def test_a_waiting_worker_that_was_killed_is_not_missed(package: MakePackage) -> None:
+    spec = spec_for(package({"code/inference.py": FUNCTIONS}), start="warm")
+    with RuntimeTester() as tester:
+        assert how(tester.test_inference_handler(spec)) == ("warm", PLAIN)
+        _, worker = waiting("warm")
+        assert worker is not None
+        worker.kill()
+        assert wait_until(lambda: gone(worker))
+        result = tester.test_inference_handler(spec)
+        assert result.overall_success
+        start, reason = how(result)
+        assert start == "fresh"
+        assert reason.startswith("the worker that was forked did not begin: "), reason
+        assert tester.test_inference_handler(spec).overall_success
+    assert left() == []
+
+
+@pytest.mark.parametrize("start", ["fresh", "warm"])
+def test_who_waits_and_was_stopped_goes_on(start: str, package: MakePackage) -> None:
+    spec = spec_for(package({"code/inference.py": FUNCTIONS}), start=start)
+    with RuntimeTester() as tester:
+        for _ in range(2):
+            assert tester.test_inference_handler(spec).overall_success
+        for process in waiting(start):
+            if process is not None:
+                process.suspend()
+        result = tester.test_inference_handler(spec)
+        assert result.overall_success
+        assert how(result)[0] == start
+    assert left() == []
+
+
+@pytest.mark.parametrize("start", ["fresh", "warm"])
+def test_who_is_forked_at_the_order_keeps_nothing_of_it(start: str, package: MakePackage) -> None:
+    """A supervisor that was killed while it waited is replaced when its descriptors are here."""
+    spec = spec_for(package({"code/inference.py": FUNCTIONS}), start=start)
+    counts = []
+    with RuntimeTester() as tester:
+        for _ in range(2):
+            assert tester.test_inference_handler(spec).overall_success
+        for is_killed in (False, True):
+            if is_killed:
+                supervisor, _ = waiting(start)
+                supervisor.kill()
+                assert wait_until(lambda s=supervisor: gone(s))
+            with tester.open_handler(spec) as handler:
+                assert handler.model_fn().success
+                assert handler._session is not None
+                owner = psutil.Process(handler._session._process._popen.pid)
+                counts.append(owner.num_fds())
+    assert counts[0] == counts[1]
 
 
 # ---------------------------------------------------------------- memory
