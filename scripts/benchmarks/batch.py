@@ -28,10 +28,12 @@ BY_HAND = 4  # handlers tested with a process per call, for all
 WORDS = f"""\
 `scripts/bench batch`. {HANDLERS} handlers whose functions do nothing, {SAMPLES} samples and one
 accept type each, {AT_ONCE} at a time, isolation `auto`: {3 * SAMPLES + 1} calls a handler, from the
-specs to the results, packages and payloads included. Fresh, it is held to as many starts of our own
-worker, shared by {AT_ONCE} cores; warm, to as many interpreters that do nothing; both to
-`subprocess.run` for each call. The starts are {STARTS} in a row, the processes per call those of
-{BY_HAND} handlers, {AT_ONCE} at a time; both are scaled."""
+specs to the results, packages and payloads included. As it comes, with start `auto`, and with every
+worker fresh, it is held to as many starts of our own fresh worker, shared by {AT_ONCE} cores; with
+every worker warm, to as many interpreters that do nothing; all to `subprocess.run` for each call.
+The first worker of a batch as it comes is fresh: a template pays from the second on. The starts are
+{STARTS} in a row, the processes per call those of {BY_HAND} handlers, {AT_ONCE} at a time; both are
+scaled."""
 HANDLER = """
 def model_fn(model_dir):
     return None
@@ -76,20 +78,21 @@ def batch_cases() -> Iterator[list[Case]]:
         fresh = stack.enter_context(launcher("auto"))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         specs = {start: [spec_of(folder, n, start) for n in range(HANDLERS)] for start in STARTED}
-        first = Latest(functools.partial(batch, specs["fresh"]))
-        second = Latest(functools.partial(batch, specs["warm"]))
+        usual, first, second = (Latest(functools.partial(batch, specs[start])) for start in STARTED)
         yield [
             Case(starts, functools.partial(fresh_starts, fresh), starts),
+            Case("the batch, as it comes", usual.measure, starts, 1.3),
             Case("the batch, fresh workers", first.measure, starts, 1.3),
             Case(floor, bare_starts, floor),
             Case("the batch, warm workers", second.measure, floor, 2.0),
             Case(by_hand, functools.partial(process_per_call, folder), by_hand),
+            Case("the batch, as it comes, to a process per call", usual.again, by_hand, 1 / 20),
             Case("the batch, fresh, to a process per call", first.again, by_hand, 1 / 20),
             Case("the batch, warm, to a process per call", second.again, by_hand, 1 / 20),
         ]
 
 
-STARTED = ("fresh", "warm")
+STARTED = ("auto", "fresh", "warm")
 
 
 def spec_of(folder: Path, number: int, start: str) -> InferenceHandlerSpec:
