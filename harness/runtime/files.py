@@ -1,5 +1,6 @@
 """Nameless files, which tester and child have open at the same time."""
 
+import errno
 import fcntl
 import os
 import tempfile
@@ -19,8 +20,13 @@ def nameless(name: str, size: int) -> int:
 
 
 def high(descriptor: int) -> int:
-    """Give a descriptor a number that no child gives a meaning to."""
+    """Give a descriptor a number that no child gives a meaning to. Raises OSError."""
     try:
         return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, BEYOND)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        text = f"Too many open files: there may be none above {BEYOND}; raise ulimit -n"
+        raise OSError(errno.EMFILE, text) from None
     finally:
         os.close(descriptor)

@@ -6,6 +6,7 @@ Which process tested a handler is seen in its worker's TMPDIR: run directories a
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
@@ -131,8 +132,8 @@ class Batcher:
 
     def calling(self) -> dict[str, int]:
         """Name the gates that are in their call, each with the process that tests it."""
-        marks = self.workspace.glob("handlerproof-*/*/tmp/in-call-*")
-        return {mark.name.removeprefix("in-call-"): owner_of(mark) for mark in marks}
+        marks = glob.glob(str(self.workspace / "handlerproof-*/*/tmp/in-call-*"))
+        return {name.rpartition("in-call-")[2]: owner_of(name) for name in marks}
 
     def finished(self) -> int:
         """Count the handlers in the journal."""
@@ -146,8 +147,8 @@ class Batcher:
         assert list(self.workspace.iterdir()) == []
 
 
-def owner_of(mark: Path) -> int:
-    return int(NAMED.findall(str(mark))[-1])
+def owner_of(mark: str) -> int:
+    return int(NAMED.findall(mark)[-1])
 
 
 @pytest.fixture
@@ -658,7 +659,8 @@ def test_no_room_for_a_worker_costs_its_handler_alone(batcher: Batcher) -> None:
     lost = [entry for entry in batch.entries if not entry.success]
     assert 1 <= len(lost) <= 3
     assert {(entry.fault, entry.status.value) for entry in lost} == {("tester", "error")}
-    assert all("Too many open files" in entry.result.errors[0] for entry in lost), lost
+    texts = [entry.result.errors[0] for entry in lost]
+    assert all("Too many open files" in text for text in texts), texts
     assert not batch.not_run
     assert len(batch.entries) == 12
 

@@ -177,7 +177,8 @@ def test_failure_is_that_of_its_function_and_what_follows_is_not_called(
     called = {name: tmp_path / name for name in STAGES}
     pieces = {name: f"open({str(path)!r}, 'a').close()" for name, path in called.items()}
     pieces[stage] = how
-    limits = Limits(timeout_seconds=5, memory_limit_mb=700, max_output_bytes=10**6)
+    seconds = 2 if FAILURES[how] == "timed_out" else 60
+    limits = Limits(timeout_seconds=seconds, memory_limit_mb=700, max_output_bytes=10**6)
     spec = spec_for(package, limits=limits, isolation="process", **pieces)
     result = run(spec.model_copy(update={"test_data_samples": spec.test_data_samples[:1]}))
     found = {row.function_name: row.outcome.value for row in result.function_results()}
