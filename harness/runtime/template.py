@@ -92,6 +92,7 @@ class Template:
             try:
                 socket.send_fds(self._channel, [line], descriptors)
             except OSError:
+                self.close()
                 raise Unusable("the template is gone") from None
             answer = self._answer_or_close()
             if isinstance(answer, protocol.Declined):
