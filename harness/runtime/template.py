@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import psutil
+
 import worker.protocol as protocol
 from harness import stop
 from harness.runtime import wire
@@ -79,6 +81,7 @@ class Template:
             if not isinstance(answer, protocol.Warmed):
                 raise Unusable("the template did not say what it imported")
         except BaseException as error:  # what it imports may take for ever
+            self._kill_what_an_import_started()
             self._kill()
             if isinstance(error, OSError):
                 raise Unusable(str(error)) from None
@@ -130,6 +133,13 @@ class Template:
             self._popen.wait(LEAVE_WAIT_S)
         except subprocess.TimeoutExpired:
             self._kill()
+
+    def _kill_what_an_import_started(self) -> None:
+        """End what is below it before it has forked any supervisor."""
+        with contextlib.suppress(psutil.Error):
+            for process in psutil.Process(self._popen.pid).children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
 
     def _kill(self) -> None:
         """End it at once, with what an import has started."""

@@ -334,10 +334,11 @@ def test_who_waited_to_be_used_is_gone_with_the_tester(package: MakePackage) -> 
         assert left() == []
 
 
+@pytest.mark.parametrize("session", ["", ", start_new_session=True"])
 def test_an_import_that_starts_a_process_and_hangs_leaves_nothing(
-    environment: Path, package: MakePackage
+    session: str, environment: Path, package: MakePackage
 ) -> None:
-    code = UNSAFE["children"][0] + "\nP.wait()"
+    code = UNSAFE["children"][0].replace("'60']", f"'60']{session}") + "\nP.wait()"
     (environment / "unsafe_hanging.py").write_text(code)
     spec = spec_for(
         package({"code/inference.py": FUNCTIONS}),
