@@ -223,7 +223,7 @@ def test_a_response_is_cut_anywhere(first: int, piece: int, monkeypatch: Any) ->
     monkeypatch.setattr(bodies_module, "FIRST_BYTES", first)
     monkeypatch.setattr(bodies_module, "PIECE_BYTES", piece)
     text = "aé€😀bc😀😀€€é."
-    for start in range(len(text)):
+    for start in range(len(text) + 1):
         response = completed(text[start:].encode())
         assert (response.body, response.body_encoding) == (text[start:], "utf-8")
     for data in (text.encode()[:-2], b"\xff" + text.encode(), bytes(range(128, 165))):
