@@ -7,7 +7,8 @@ HarnessError
 │   └── PipelineError                  a pipeline that does not hold together
 ├── HandlerEnvironmentError            the handler's Python environment cannot be built or started
 ├── IsolationUnavailableError          the isolation asked for cannot be had on this machine
-└── WorkerError                        a worker broke the rules; runtime/ turns it into an outcome
+├── WorkerError                        no worker could be started: the system has no room for it
+└── LeftoverError                      what a run has left cannot be removed
 """
 
 from __future__ import annotations
@@ -42,4 +43,8 @@ class IsolationUnavailableError(HarnessError):
 
 
 class WorkerError(HarnessError):
-    """Report that a worker broke the protocol or went away; never leaves runtime/."""
+    """Say why no worker could be started: the system had no room for it."""
+
+
+class LeftoverError(HarnessError):
+    """Say what a run has left that cannot be removed."""

@@ -23,7 +23,7 @@ from harness.artifacts.hashed import Hashed
 from harness.artifacts.limits import ArchiveLimits
 from harness.artifacts.members import Ledger, link_destination
 from harness.artifacts.tar import Member, show
-from harness.errors import HarnessError, PackageError
+from harness.errors import PackageError, WorkerError
 
 __all__ = ["ArchiveLimits", "Unpacked", "sha256", "unpack"]
 
@@ -57,7 +57,7 @@ def unpack(
 
     Raises:
         PackageError: names the source, the member, what is wrong, and the next step.
-        HarnessError: `into` cannot be written.
+        WorkerError: `into` cannot be written.
     """
     with _all_or_nothing(source, into):
         if source.is_dir():
@@ -97,7 +97,7 @@ def _all_or_nothing(source: Path, into: Path) -> Iterator[None]:
         if isinstance(fault, PackageError):
             raise PackageError(f"{source}: {fault}") from fault.__cause__
         if isinstance(fault, OSError):
-            raise HarnessError(
+            raise WorkerError(
                 f"{source} cannot be unpacked into {into}: {fault.strerror}; "
                 "free some space, or name another workspace directory"
             ) from fault

@@ -12,7 +12,7 @@ from harness.artifacts import archive, tree
 from harness.artifacts.limits import ArchiveLimits
 from harness.artifacts.shelf import Unpack, unpacked
 from harness.artifacts.workspace import RunDirectory
-from harness.errors import HarnessError, PackageError
+from harness.errors import PackageError, WorkerError
 from harness.specs import InferenceHandlerSpec
 
 _HANDLER_DIRECTORY_LIMITS = ArchiveLimits(max_members=5_000, max_bytes=256 << 20)
@@ -45,7 +45,7 @@ def lay_out(spec: InferenceHandlerSpec, run: RunDirectory, unpack: Unpack = unpa
 
     Raises:
         PackageError: a path that is not there, or content that is refused.
-        HarnessError: the run directory cannot be written.
+        WorkerError: the run directory cannot be written.
     """
     try:
         if spec.packaged_model_path:
@@ -53,7 +53,7 @@ def lay_out(spec: InferenceHandlerSpec, run: RunDirectory, unpack: Unpack = unpa
         else:
             layout = _from_handler(spec, run)
     except OSError as error:
-        raise HarnessError(
+        raise WorkerError(
             f"the package cannot be copied into {run.path}: {error}; "
             "free some space, or name another workspace directory"
         ) from error

@@ -47,7 +47,7 @@ def open_package(
 
     Raises:
         PackageError: a path that is not there, an archive that is refused, or no handler in it.
-        HarnessError: the run directory cannot be written.
+        WorkerError: the run directory cannot be written.
     """
     layout = lay_out(spec, run, unpack)
     module, warning = _entry(spec, layout)

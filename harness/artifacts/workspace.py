@@ -14,8 +14,9 @@ from pathlib import Path
 from types import TracebackType
 
 from harness.artifacts import stale
-from harness.errors import HarnessError
+from harness.errors import HarnessError, LeftoverError, WorkerError
 
+NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT)
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SHOWN_PATH_LENGTH = 200
 
@@ -30,8 +31,9 @@ class RunDirectory:
     put in its place meanwhile is left alone.
 
     Raises:
-        HarnessError: it cannot be made, or something in it cannot be removed. While another
-            exception is on its way out, the second fault becomes a note of that one instead.
+        HarnessError: it cannot be made; as a WorkerError, where the system has no room for it.
+        LeftoverError: something in it cannot be removed. While another exception is on its way
+            out, this becomes a note of that one instead.
     """
 
     def __init__(self, parent: Path | None = None, *, sweeps: bool = True) -> None:
@@ -45,9 +47,13 @@ class RunDirectory:
         parent = _parent(self._parent)
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            made = tempfile.mkdtemp(prefix=f"handlerproof-{os.getpid()}-", dir=parent.resolve())
+            made = tempfile.mkdtemp(prefix=prefix(os.getpid()), dir=parent.resolve())
             self._lock = stale.lock(Path(made))
         except OSError as error:
+            if error.errno in NO_ROOM:
+                raise WorkerError(
+                    f"there is no room for a run directory in {parent}: {error.strerror}"
+                ) from error
             raise HarnessError(
                 f"no run directory can be made in {parent}: {error.strerror}; "
                 "name a workspace directory that can be written"
@@ -68,7 +74,7 @@ class RunDirectory:
         os.close(self._lock)
         try:
             remove(path, identity=self._identity)
-        except HarnessError as error:
+        except LeftoverError as error:
             if raised is None:
                 raise
             raised.add_note(str(error))
@@ -90,13 +96,18 @@ class RunDirectory:
             except FileExistsError:
                 continue
             except OSError as error:
-                raise HarnessError(f"{path} cannot be made: {error.strerror}") from error
+                raise WorkerError(f"{path} cannot be made: {error.strerror}") from error
             return path
         raise AssertionError("unreachable: the spellings never end")
 
     def _spellings(self, name: str) -> itertools.chain[Path]:
         numbered = (self.path / f"{name}-{number}" for number in itertools.count(2))
         return itertools.chain([self.path / name], numbered)
+
+
+def prefix(tester: int) -> str:
+    """Give what the names of a tester's run directories begin with, by its process id."""
+    return f"handlerproof-{tester}-"
 
 
 def _parent(workspace: Path | None) -> Path:
@@ -106,7 +117,7 @@ def _parent(workspace: Path | None) -> Path:
 def remove_those_of_dead_testers(workspace: Path | None) -> None:
     """Remove the run directories whose tester was killed, as far as they can be removed."""
     for left in stale.found_in(_parent(workspace)):
-        with contextlib.suppress(HarnessError):  # the next tester tries again
+        with contextlib.suppress(LeftoverError):  # the next tester tries again
             remove(left)
 
 
@@ -121,14 +132,14 @@ def remove(path: Path, *, identity: tuple[int, int] | None = None) -> None:
     not there any more is no fault.
 
     Raises:
-        HarnessError: names the first thing that could not be removed; the rest is gone.
+        LeftoverError: names the first thing that could not be removed; the rest is gone.
     """
     try:
         _remove(path, identity)
     except FileNotFoundError:
         return
     except OSError as error:
-        raise HarnessError(
+        raise LeftoverError(
             f"{path} cannot be removed: {error.strerror}; remove it by hand"
         ) from error
 
@@ -137,7 +148,7 @@ def _remove(path: Path, identity: tuple[int, int] | None) -> None:
     top = _open_directory(str(path), None)
     try:
         if identity is not None and _identity(os.fstat(top)) != identity:
-            raise HarnessError(
+            raise LeftoverError(
                 f"{path} is no longer the directory that was made for this run and is left "
                 "alone; look at it, then remove it by hand"
             )
@@ -146,7 +157,7 @@ def _remove(path: Path, identity: tuple[int, int] | None) -> None:
         os.close(top)
     if stuck:
         name, reason = stuck[0]
-        raise HarnessError(
+        raise LeftoverError(
             f"{path} cannot be removed: {name!r} resists ({reason})"
             + (f", and {len(stuck) - 1} more" if len(stuck) > 1 else "")
             + "; remove it by hand"

@@ -20,6 +20,7 @@ from harness.errors import (
     HandlerEnvironmentError,
     HarnessError,
     IsolationUnavailableError,
+    LeftoverError,
     SpecError,
     WorkerError,
 )
@@ -51,8 +52,8 @@ def examined(task: Task, kept: Kept | None = None) -> BatchEntry:
     """Test a handler, again where it crashed, and hold its measures to their bounds.
 
     `kept` is what the batch keeps, for tasks that run in its own process. Input that makes no sense
-    and an environment that cannot be had are a result here: the other handlers of the batch go on.
-    Raises HarnessError.
+    and an environment that cannot be had are a result here, and so is what the tester could not do:
+    the other handlers of the batch go on. Raises HarnessError.
     """
     try:
         result, earlier = _until_it_does_not_crash(task, kept)
@@ -63,7 +64,7 @@ def examined(task: Task, kept: Kept | None = None) -> BatchEntry:
         return _untested(task, "environment", error)
     except IsolationUnavailableError as error:
         return _untested(task, "isolation", error)
-    except WorkerError as error:  # the system had no room for one, maybe for a handler beside it
+    except (WorkerError, LeftoverError) as error:
         return _untested(task, "tester", error)
 
 

@@ -16,6 +16,7 @@ TREE = {
     "HandlerEnvironmentError": errors.HarnessError,
     "IsolationUnavailableError": errors.HarnessError,
     "WorkerError": errors.HarnessError,
+    "LeftoverError": errors.HarnessError,
 }
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from harness.artifacts import workspace
 from harness.artifacts.workspace import RunDirectory
-from harness.errors import HarnessError
+from harness.errors import HarnessError, LeftoverError
 
 
 @contextmanager
@@ -206,7 +206,7 @@ def test_fault_of_the_block_is_not_hidden_by_the_removal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(path: Path, *, identity: tuple[int, int]) -> None:
-        raise HarnessError(f"{path} cannot be removed")
+        raise LeftoverError(f"{path} cannot be removed")
 
     with monkeypatch.context() as patch:
         patch.setattr(workspace, "remove", failing)
