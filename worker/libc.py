@@ -1,4 +1,4 @@
-"""The three calls of the C library that Python does not offer, without the cost of `ctypes`.
+"""The few calls of the C library that Python does not offer, without the cost of `ctypes`.
 
 `_ctypes` is the extension behind the ctypes package: it loads in a tenth of the time. It is private
 to CPython, so a failure of any kind means "not to be had", which callers report.
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 _known: dict[str, tuple[Any, int]] = {}  # what calls, and the address of what is called
 
@@ -36,6 +37,11 @@ def _find(name: str) -> tuple[Any, int]:
 def become_subreaper() -> bool:
     """Adopt every orphan below this process (Linux 3.4). Say whether it worked."""
     return bool(call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+
+
+def be_signalled_with_parent(number: int) -> None:
+    """Have the kernel send this process a signal when its parent ends; 0 for none (prctl(2))."""
+    call("prctl", PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 def flush_stdio() -> None:

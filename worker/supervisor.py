@@ -85,7 +85,8 @@ class Supervisor:
 
     def run(self) -> None:
         """Carry out the order on the control descriptor and report until the tree is gone."""
-        order = codec.decode(self._first_line())
+        line, early = self._first_line()
+        order = codec.decode(line)
         groups = order.get("cgroup_fds", [])
         if self._groups is not None:
             groups, order["home_fds"] = self._groups[: len(groups)], self._groups[len(groups) :]
@@ -95,6 +96,7 @@ class Supervisor:
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else it would not know how one ended
         subreaper = libc.become_subreaper()
+        libc.be_signalled_with_parent(signal.SIGCONT)  # a handler may have stopped this process
         for descriptor in groups:
             os.set_inheritable(descriptor, False)
         try:
@@ -109,18 +111,21 @@ class Supervisor:
             os.close(descriptor)
         self._send(Started(pid=self._worker, subreaper=subreaper))
         _prefer_for_oom(self._worker)
-        reason = self._watch()
+        reason = self._obey(early) if early else None
+        reason = reason or self._watch()
         left = self._end_tree()
         self._send(self._ended(reason, left))
 
-    def _first_line(self) -> bytes:
-        line = b""
-        while not line.endswith(b"\n"):
+    def _first_line(self) -> tuple[bytes, bytes]:
+        """Read the order to start, and what came behind it when it was late."""
+        read = b""
+        while b"\n" not in read:
             part = os.read(self._control, 65536)
             if not part:
                 os._exit(0)
-            line += part
-        return line
+            read += part
+        line, _, rest = read.partition(b"\n")
+        return line, rest
 
     def _watch(self) -> str:
         """Wait for the worker's end, the tester's word or a limit; say which it was."""

@@ -151,6 +151,7 @@ class Template:
             link, their_end = _socket.socketpair()
             pid = os.fork()
             if pid == 0:
+                _end_with_parent(self._pid)
                 link.close()
                 for descriptor in foreign:
                     os.close(descriptor)
@@ -186,11 +187,14 @@ class Template:
     def _worker_ahead(self, link: Any) -> tuple[int, Any]:
         """Fork the worker, which waits for its order; give its id and the way to it."""
         to_worker, own_end = _socket.socketpair()
+        supervisor_pid = os.getpid()
         pid = os.fork()
         if pid == 0:
+            _end_with_parent(supervisor_pid)
             link.close()
             to_worker.close()
             order, descriptors = self._receive(own_end)
+            libc.be_signalled_with_parent(0)
             supervisor.limit(order)
             image.begin(order, descriptors[:6], descriptors[6:], zip(IGNORED, self._handlers))
             raise _IsWorker
@@ -253,6 +257,13 @@ class Template:
                 supervisor.kill(pid, signal.SIGKILL)
             time.sleep(0.0005)
         return Swept(processes=len(ended))
+
+
+def _end_with_parent(parent: int) -> None:
+    """Have the kernel end this process with its parent, also where a handler has stopped it."""
+    libc.be_signalled_with_parent(signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)  # it ended before
 
 
 def _hand_on(

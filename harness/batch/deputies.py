@@ -24,6 +24,8 @@ from multiprocessing import current_process, get_context
 from pathlib import Path
 from typing import Any, Self
 
+import psutil
+
 from harness.artifacts import workspace
 from harness.artifacts.shelf import Shelf
 from harness.batch import task as tasks
@@ -31,7 +33,7 @@ from harness.batch.task import Task
 from harness.batch_results import BatchEntry
 from harness.checks.kept import Kept
 from harness.errors import HarnessError, IsolationUnavailableError
-from harness.runtime import cgroups, layers
+from harness.runtime import cgroups, layers, strays
 from harness.runtime.channel import Channel, NoRoom
 from harness.runtime.lent import Lender, LentTemplates, Question
 from harness.runtime.template import Unusable
@@ -99,9 +101,9 @@ class Deputies:
     def __exit__(self, *_: object) -> None:
         for deputy in self._all:
             deputy.hang_up()
-        codes = [deputy.wait() for deputy in self._all]
-        if any(codes):
-            self._sweep()
+        dead = {deputy.pid for deputy in self._all if deputy.wait() != 0}
+        if dead:
+            self._sweep(dead)
 
     def examined(self, task: Task, kept: Kept) -> BatchEntry:
         """Have a deputy do what `task.examined` does; do it here when none is left.
@@ -161,10 +163,13 @@ class Deputies:
         place = next((task.workspace for task in self._given), None)
         return None if place is None else Path(place)
 
-    def _sweep(self) -> None:
+    def _sweep(self, dead: set[int]) -> None:
         """Remove what those that were killed have left, once the supervisors of it are done."""
-        dead = {deputy.pid for deputy in self._all if deputy.wait()}
         limit = time.monotonic() + LEAVE_S
+        marks = [workspace.prefix(pid) for pid in dead]
+        while (left := strays.found(marks)) and time.monotonic() < limit:
+            psutil.wait_procs(left, timeout=LOOK_S)
+        strays.kill(left)
         with suppress(cgroups.Unavailable):
             place = cgroups.here()
             while dead & cgroups.remove_those_of_dead_testers(place) and time.monotonic() < limit:
@@ -230,6 +235,7 @@ class _Deputy:
         self._channel = channel
         self._process = process
         self.pid = process.pid
+        channel.rouse_by(self._wake, LOOK_S)
         self._lender = Lender(templates, channel)
         self._turn = threading.Lock()
         self._has_ended = False
@@ -243,8 +249,6 @@ class _Deputy:
     def outcome(self) -> BatchEntry | BaseException:
         """Wait for what comes of the task. Raises EOFError when the deputy was lost."""
         while True:
-            while not self._channel.wait(LOOK_S):
-                self._wake()
             try:
                 message, descriptors = self._channel.receive()
             except NoRoom as error:  # a worker's descriptors, for the template
@@ -267,12 +271,14 @@ class _Deputy:
                 ends = select.poll()
                 ends.register(self._process.sentinel, select.POLLIN)
                 limit = time.monotonic() + LEAVE_S
-                while not ends.poll(LOOK_S * 1000) and time.monotonic() < limit:
+                while not ends.poll(LOOK_S * 1000):
                     self._wake()
-                self._process.kill()
+                    if time.monotonic() > limit:
+                        self._process.kill()
                 self._process.join()
                 self._code = self._process.exitcode
                 self._has_ended = True
+                self._lender.close()
                 with suppress(ValueError):  # there is no code by which to know that it has ended
                     self._process.close()
             return self._code

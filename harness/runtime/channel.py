@@ -6,16 +6,16 @@ Nothing of a worker goes over it as it came: what a worker sends is validated by
 import contextlib
 import os
 import pickle
-import select
 import socket
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from struct import Struct
-from typing import Any
+from typing import Any, TypeVar
 
 MAX_DESCRIPTORS = 32
 CHUNK_BYTES = 1 << 20
 _HEAD = Struct("=QI")  # bytes that follow, descriptors that come with them
+_T = TypeVar("_T")
 _SPACE = socket.CMSG_LEN(4 * MAX_DESCRIPTORS)
 
 
@@ -28,25 +28,32 @@ class Channel:
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
+        self._rouse: Callable[[], None] = lambda: None
+
+    def rouse_by(self, rouse: Callable[[], None], each_s: float) -> None:
+        """Call this whenever the other end has sent nothing, or taken nothing, for so long."""
+        self._rouse = rouse
+        self._end.settimeout(each_s)
 
     def send(self, message: object, descriptors: Sequence[int] = ()) -> None:
         """Send an object, and descriptors. Raises EOFError when the other end is gone."""
         data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
         try:
             head = _HEAD.pack(len(data), len(descriptors))
-            socket.send_fds(self._end, [head], descriptors)
-            self._end.sendall(data)
+            self._patiently(socket.send_fds, self._end, [head], descriptors)
+            rest = memoryview(data)
+            while rest:
+                rest = rest[self._patiently(self._end.send, rest) :]
         except OSError:
             raise EOFError from None
 
-    def wait(self, seconds: float) -> bool:
-        """Wait so long for an object, or for the end of the other; say whether there is one."""
-        poll = select.poll()
-        try:
-            poll.register(self._end, select.POLLIN)
-        except ValueError:
-            return True  # it was closed meanwhile, which is an end as well
-        return bool(poll.poll(seconds * 1000))
+    def _patiently(self, operation: Callable[..., _T], *arguments: object) -> _T:
+        """Do what waits for the other end, however long that takes. Raises OSError."""
+        while True:
+            try:
+                return operation(*arguments)
+            except TimeoutError:
+                self._rouse()
 
     def receive(self) -> tuple[Any, list[int]]:
         """Wait for an object and its descriptors.
@@ -76,7 +83,9 @@ class Channel:
         count = 0
         with contextlib.suppress(OSError):
             # Not by socket.recv_fds, which drops the flag.
-            head, ancillary, _, _ = self._end.recvmsg(_HEAD.size, _SPACE, socket.MSG_CMSG_CLOEXEC)
+            head, ancillary, _, _ = self._patiently(
+                self._end.recvmsg, _HEAD.size, _SPACE, socket.MSG_CMSG_CLOEXEC
+            )
             descriptors = [number for _, _, packed in ancillary for number in array("i", packed)]
             if len(head) == _HEAD.size:
                 size, count = _HEAD.unpack(head)
@@ -90,7 +99,7 @@ class Channel:
         """Receive so many bytes; none when the other end is gone before."""
         parts = []
         while count:
-            part = self._end.recv(min(count, CHUNK_BYTES))
+            part = self._patiently(self._end.recv, min(count, CHUNK_BYTES))
             if not part:
                 return b""
             parts.append(part)

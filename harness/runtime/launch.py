@@ -14,7 +14,7 @@ from harness import serving
 from harness.artifacts import imports
 from harness.artifacts.package import Package
 from harness.environments.interpreters import OLDEST, Interpreter
-from harness.errors import HandlerEnvironmentError
+from harness.errors import HandlerEnvironmentError, WorkerError
 from harness.results import EnvironmentSummary
 from harness.runtime import bubblewrap, cgroups, environment, layers, seccomp
 from harness.runtime.evidence import Answer
@@ -54,8 +54,10 @@ class Launcher:
         if session.ready is None and self.choice.template is not None:
             # A handler before this one may have ended or spoilt who waited in the template.
             session.close()
-            self.choice.template.close()
-            self.choice = Choice(None, f"the worker that was forked did not begin: {_why(answer)}")
+            why = f"the worker that was forked did not begin: {_why(answer)}"
+            if answer.ending is not None and answer.ending.cause == "timeout":
+                self.choice.template.end(why)  # else the next may wait as long
+            self.choice = Choice(None, why)
             session, answer = self._begun(self._process_by(None, self._order()))
         self._accept(session, answer)
         return session
@@ -78,7 +80,6 @@ class Launcher:
             try:
                 return self._process_by(template, order)
             except Unusable as error:
-                template.close()
                 if template is self.choice.template:
                     self.choice = Choice(None, str(error))
         return self._process_by(None, order)
@@ -126,15 +127,19 @@ class Launcher:
         )
 
     def _group(self, template: Forking | None) -> cgroups.Group | None:
+        """Make the worker's control group; None where the plan has none. Raises WorkerError."""
         if not self.plan.has("cgroup"):
             return None
         image = template.warmed.anonymous_bytes if template and not template.spawns else 0
-        return cgroups.Group(
-            cgroups.here(),
-            memory_bytes=self._memory_bytes,
-            max_processes=self._limits.max_processes,
-            inherited_bytes=image,
-        )
+        try:
+            return cgroups.Group(
+                cgroups.here(),
+                memory_bytes=self._memory_bytes,
+                max_processes=self._limits.max_processes,
+                inherited_bytes=image,
+            )
+        except cgroups.Unavailable as error:
+            raise WorkerError(f"there is no room for a worker's control group: {error}") from None
 
     def _prefix(self) -> list[str]:
         if not self.plan.has("bwrap"):

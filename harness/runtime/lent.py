@@ -4,6 +4,9 @@ Templates are dear, so that the forks have none of their own. What a fork gets i
 process descriptor; pipes and all else of a worker are its own.
 """
 
+import contextlib
+import signal
+import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +16,8 @@ from harness.runtime.channel import Channel, NoRoom, close_all
 from harness.runtime.template import Forked, Forking, Unusable
 from harness.runtime.templates import Choice, Choosing, Wanted
 from worker.protocol import Warmed
+
+END_S = 20.0  # more than the end of a worker takes
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,28 @@ class Lender:
         self._templates = templates
         self._channel = channel
         self._lent: list[Forking] = []
+        self._forked: tuple[Forking, Forked] | None = None
 
     def begin(self) -> None:
         """Forget what was lent for the task before."""
         self._lent.clear()
+
+    def close(self) -> None:
+        """Wait for the end of its last supervisor, when the fork is gone; then make it.
+
+        A handler may have stopped that one. It is no child of the fork's, whose end would wake it.
+        """
+        if self._forked is None:
+            return
+        (template, forked), self._forked = self._forked, None
+        with contextlib.suppress(OSError):
+            forked.send_signal(signal.SIGCONT)
+        try:
+            forked.wait(END_S)
+        except subprocess.TimeoutExpired:
+            forked.kill()
+            forked.wait()
+            template.sweep()
 
     def answer(self, question: Question, descriptors: Sequence[int]) -> None:
         """Do what was asked, and send what came of it. Raises EOFError when the fork is gone."""
@@ -73,16 +96,16 @@ class Lender:
         """As `Template.sweep`."""
         return self._lent[number].sweep()
 
-    def close(self, number: int) -> None:
-        """As `Template.close`."""
-        self._lent[number].close()
+    def end(self, number: int, why: str) -> None:
+        """As `Template.end`."""
+        self._lent[number].end(why)
 
     def _fork(self, number: int, descriptors: Sequence[int]) -> None:
         forked = self._lent[number].fork(descriptors)
-        try:
-            self._channel.send(forked.pid, [forked.descriptor])
-        finally:
-            forked.let_go()
+        if self._forked is not None:
+            self._forked[1].let_go()
+        self._forked = self._lent[number], forked
+        self._channel.send(forked.pid, [forked.descriptor])
 
     def _described(self, template: Forking | None) -> _Description | None:
         if template is None:
@@ -157,6 +180,6 @@ class LentTemplate:
         """End what a supervisor that was killed has left behind; count it."""
         return int(self._borrower.ask("sweep", self._number)[0])
 
-    def close(self) -> None:
-        """End it."""
-        self._borrower.ask("close", self._number)
+    def end(self, why: str) -> None:
+        """End it; who asks for it afterwards is told why."""
+        self._borrower.ask("end", self._number, why)

@@ -21,7 +21,7 @@ import psutil
 
 import worker.protocol as protocol
 from harness.errors import WorkerError
-from harness.runtime import cgroups, wire
+from harness.runtime import cgroups, strays, wire
 from harness.runtime.bodies import Bodies
 from harness.runtime.files import nameless
 from harness.runtime.stacks import StackFile
@@ -182,20 +182,17 @@ class WorkerProcess:
             self.group.kill()
         swept = self._template.sweep() if self._template is not None else 0
         left = [process for process in psutil.process_iter() if self._is_ours(process, worker_pid)]
-        for process in left:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        strays.kill(left)
         psutil.wait_procs(left, timeout=LAST_WAIT_S)
         return swept + len(left)
 
     def _is_ours(self, process: psutil.Process, worker_pid: int | None) -> bool:
-        with contextlib.suppress(psutil.Error, OSError):
-            if self._prefix:
-                return False  # the worker's id is one of its own namespace
+        if self._prefix:
+            return False  # the worker's id is one of its own namespace
+        with contextlib.suppress(OSError):
             if worker_pid is not None and os.getsid(process.pid) == worker_pid:
                 return True
-            return any(self._private in value for value in process.environ().values())
-        return False
+        return strays.has(process, [self._private])
 
     def _group_descriptors(self) -> tuple[list[int], list[int]]:
         """Open the ways into the group, and those out of it for a supervisor that spawns there."""

@@ -171,7 +171,7 @@ class Session:
             self._log = LogCapture()
         if self._lines.pending:
             return self._end("protocol", f"a second reply: {self._lines.pending[:80]!r}")
-        if self._ended is not None or self._process.report not in self._open:
+        if self._is_over:
             return self._end("death", "the worker ended after its answer, before the next call")
         return None
 
@@ -274,7 +274,7 @@ class Session:
     def _ending_by_now(
         self, now: float, deadline: float, hung_up_at: float | None
     ) -> Ending | None:
-        if self._ended is not None or self._process.report not in self._open:
+        if self._is_over:
             return self._end("death", "the worker ended without an answer")
         if now >= deadline:
             stack = self._dump_stacks()
@@ -282,6 +282,11 @@ class Session:
         if hung_up_at is not None and now - hung_up_at > CLOSED_CHANNEL_GRACE_S:
             return self._end("protocol", "the worker's channel was closed, its process goes on")
         return None
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether the supervisor has told the end, or is gone without a word."""
+        return self._ended is not None or self._process.report not in self._open
 
     @property
     def _flooded(self) -> bool:
@@ -308,7 +313,7 @@ class Session:
         self._process.dump()
         limit = time.monotonic() + DUMP_GRACE_S
         before = None
-        while self._ended is None and time.monotonic() < limit:
+        while not self._is_over and time.monotonic() < limit:
             written = self._process.stacks.read()
             if written is not None and written == before:
                 return written
@@ -409,7 +414,7 @@ class Session:
     def _end(self, cause: EndCause, detail: str) -> Ending:
         """End the tree, collect the evidence, give everything back."""
         self._stop_writing()
-        if self._ended is None and self._process.report in self._open:
+        if not self._is_over:
             self._process.kill()
             self._await_ended(KILL_WAIT_S)
         swept = 0
@@ -424,7 +429,7 @@ class Session:
     def _await_ended(self, seconds: float) -> None:
         """Read reports until the last one, dropping what the worker still sends."""
         deadline = time.monotonic() + seconds
-        while self._ended is None and self._process.report in self._open:
+        while not self._is_over:
             wait = deadline - time.monotonic()
             if wait <= 0:
                 return

@@ -16,15 +16,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-import psutil
-
 import worker.protocol as protocol
 from harness import stop
-from harness.runtime import wire
+from harness.runtime import strays, wire
 from harness.runtime.process import CHILD
 
 FORK_WAIT_S = 20.0
 LEAVE_WAIT_S = 2.0
+LOOK_S = 0.1
 
 
 class Unusable(Exception):
@@ -43,8 +42,8 @@ class Forking(Protocol):
     def sweep(self) -> int:
         """End what a supervisor that was killed has left behind; count it."""
 
-    def close(self) -> None:
-        """End it. Supervisors that were forked of it go on."""
+    def end(self, why: str) -> None:
+        """End it for a reason. Supervisors that were forked of it go on."""
 
 
 class Template:
@@ -66,7 +65,11 @@ class Template:
         workers.
         """
         self.spawns = spawns
+        self.why_ended = "its template ended by itself"
+        self._directory = str(directory)
         self._lock = threading.Lock()
+        self._ending = threading.Lock()
+        self._pidfd = -1
         self._lines = wire.LineReader(protocol.LINE_OVERHEAD_BYTES)
         try:
             self._channel, their_end = socket.socketpair()
@@ -75,14 +78,15 @@ class Template:
         except OSError as error:
             raise Unusable(f"the template could not be started: {error}") from None
         try:
+            self._pidfd = os.pidfd_open(self._popen.pid)
             order = protocol.Preload(modules=list(modules), directory=str(directory), spawns=spawns)
             self._channel.sendall(wire.encode(order))
             answer = self._answer(timeout_s, heeding=stop.descriptor())
             if not isinstance(answer, protocol.Warmed):
                 raise Unusable("the template did not say what it imported")
         except BaseException as error:  # what it imports may take for ever
-            self._kill_what_an_import_started()
             self._kill()
+            strays.kill(strays.found([self._directory]))
             if isinstance(error, OSError):
                 raise Unusable(str(error)) from None
             raise
@@ -99,9 +103,11 @@ class Template:
                 raise Unusable("the template is gone") from None
             answer = self._answer_or_close()
             if isinstance(answer, protocol.Declined):
+                self.end(answer.reason)
                 raise Unusable(answer.reason)
             if not isinstance(answer, protocol.Forked):
-                raise Unusable("the template answered something else")
+                self.end("the template answered something else")
+                raise Unusable(self.why_ended)
             # It collects ended children at the next order only, so the id is still this child's.
             try:
                 forked = Forked(answer.pid, os.pidfd_open(answer.pid))
@@ -123,35 +129,53 @@ class Template:
 
     @property
     def running(self) -> bool:
-        """Whether the process is there."""
-        return self._popen.poll() is None
+        """Whether the process is there. One that has ended keeps its id until `close`."""
+        with self._ending:
+            return self._pidfd >= 0 and not _has_ended(self._pidfd, 0.0)
+
+    def end(self, why: str) -> None:
+        """End it for a reason, which `why_ended` tells from then on."""
+        self.why_ended = why
+        self.close()
 
     def close(self) -> None:
         """End it. Supervisors that were forked of it go on."""
         self._channel.close()
-        try:
-            self._popen.wait(LEAVE_WAIT_S)
-        except subprocess.TimeoutExpired:
-            self._kill()
-
-    def _kill_what_an_import_started(self) -> None:
-        """End what is below it before it has forked any supervisor."""
-        with contextlib.suppress(psutil.Error):
-            for process in psutil.Process(self._popen.pid).children(recursive=True):
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
+        with self._ending:
+            limit = time.monotonic() + LEAVE_WAIT_S
+            while self._pidfd >= 0 and time.monotonic() < limit:
+                with contextlib.suppress(OSError):  # a handler may have stopped it
+                    signal.pidfd_send_signal(self._pidfd, signal.SIGCONT)
+                if _has_ended(self._pidfd, LOOK_S):
+                    break
+            self._collect()
 
     def _kill(self) -> None:
-        """End it at once, with what an import has started."""
-        if self.running:
-            os.killpg(self._popen.pid, signal.SIGKILL)
+        """End it at once."""
         self._channel.close()
+        with self._ending:
+            self._collect()
+
+    def _collect(self) -> None:
+        """End what is left of it and of its process group, which an import may have added to.
+
+        Until it is collected, its id is its own, and that of the group.
+        """
+        with contextlib.suppress(OSError):  # it was collected before
+            os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            os.killpg(self._popen.pid, signal.SIGKILL)
         self._popen.wait()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
 
     def _answer_or_close(self) -> wire.TemplateReport:
         """Wait for a line; end it when none comes: a late one would be taken for the next."""
         try:
             return self._answer(FORK_WAIT_S)
+        except Unusable as error:
+            self.end(str(error))
+            raise
         except BaseException:
             self.close()
             raise
@@ -199,9 +223,7 @@ class Forked:
         """Wait for its end; its status is the template's to know. Raises TimeoutExpired."""
         if self._has_ended:
             return 0
-        poll = select.poll()
-        poll.register(self.descriptor, select.POLLIN)
-        if not poll.poll(None if timeout is None else timeout * 1000):
+        if not _has_ended(self.descriptor, timeout):
             raise subprocess.TimeoutExpired("supervisor", timeout or 0.0)
         self._has_ended = True
         self.let_go()
@@ -215,6 +237,13 @@ class Forked:
         """End it."""
         with contextlib.suppress(OSError):
             self.send_signal(signal.SIGKILL)
+
+
+def _has_ended(pidfd: int, wait_s: float | None) -> bool:
+    """Wait so long for the end of a process, None for ever; say whether it has come."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(None if wait_s is None else wait_s * 1000))
 
 
 def _start(

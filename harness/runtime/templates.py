@@ -153,7 +153,7 @@ class Templates:
             return template
         del self._running[key]
         template.close()
-        self._unusable[key] = "its template ended by itself"
+        self._unusable[key] = template.why_ended
         return None
 
     def _start(self, key: Key, wanted: Wanted) -> Template | None:

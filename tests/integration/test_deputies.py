@@ -97,7 +97,7 @@ class Batcher:
         """Add a handler that says when it is in its call, and waits there for a file; give it."""
         path = self.folder / f"{name}.go"
         # In its private directory, by which it is known who tests it.
-        marks = f"open(os.path.join(os.environ['TMPDIR'], 'in-call-{name}'), 'w').close()"
+        marks = f"print(os.getpid(), file=open(os.environ['TMPDIR'] + '/in-call-{name}', 'w', 1))"
         waits = f"while not os.path.exists({str(path)!r}): time.sleep(0.01)"
         self.add(name, f"{TELLS}; {marks}\n    {waits}", **fields)
         return path
@@ -134,6 +134,13 @@ class Batcher:
         """Name the gates that are in their call, each with the process that tests it."""
         marks = glob.glob(str(self.workspace / "handlerproof-*/*/tmp/in-call-*"))
         return {name.rpartition("in-call-")[2]: owner_of(name) for name in marks}
+
+    def worker(self, gate: str) -> psutil.Process:
+        """Give the worker of a gate that is in its call."""
+        (mark,) = glob.glob(str(self.workspace / f"handlerproof-*/*/tmp/in-call-{gate}"))
+        written = Path(mark)
+        assert wait_until(lambda: written.read_text().endswith("\n"))
+        return psutil.Process(int(written.read_text()))
 
     def finished(self) -> int:
         """Count the handlers in the journal."""
@@ -478,29 +485,29 @@ def test_control_group_of_one_that_is_killed_is_removed(batcher: Batcher) -> Non
     batcher.assert_nothing_left()
 
 
-@pytest.mark.skipif(not layers.cgroup().works, reason="no control groups can be made here")
-def test_control_group_of_the_last_is_removed_though_its_supervisor_is_slow(
-    batcher: Batcher,
+@pytest.mark.parametrize("start", ["fresh", "warm"])
+@pytest.mark.parametrize("isolation", ["process", "auto"])
+def test_a_worker_ends_with_its_deputy_though_its_supervisor_was_stopped(
+    batcher: Batcher, isolation: str, start: str
 ) -> None:
-    batcher.gate("hang", start="fresh", isolation="auto")
-    go = batcher.gate("gate", start="fresh")
+    """A supervisor that was forked of a template is no child of the deputy's."""
+    batcher.gate("hang", start=start, isolation=isolation)
+    go = batcher.gate("gate", start=start, isolation=isolation)
     with batcher.running("saved(batch(jobs=2))") as process:
         assert wait_until(lambda: len(batcher.calling()) == 2, START_S)
         hanging = batcher.calling()["hang"]
         (victim,) = (fork for fork in forks(process) if fork.pid == hanging)
-        (worker,) = processes_under(batcher, victim.pid)
+        worker = batcher.worker("hang")
         supervisor = worker.parent()
         assert supervisor is not None
-        assert groups_of(hanging)
-        deputies = forks(process)
         supervisor.suspend()
         victim.kill()
         go.touch()
-        collected = [deputy.is_running for deputy in deputies]
-        assert wait_until(lambda: not any(runs() for runs in collected), START_S), "sweeps then"
-        supervisor.resume()
         batcher.end(process)
-    assert groups_of(victim.pid) == []
+        assert gone(worker)
+        assert wait_until(lambda: gone(supervisor), END_S)
+    if layers.cgroup().works:
+        assert groups_of(victim.pid) == []
     batcher.assert_nothing_left()
 
 
@@ -521,6 +528,49 @@ def test_one_that_a_handler_has_stopped_goes_on(batcher: Batcher, ending: str) -
     assert batcher.result().success == (ending == "go")
     assert batcher.result().interrupted == (ending == "press")
     batcher.assert_nothing_left()
+
+
+STOPS_IN_THE_MIDDLE = """
+import socket
+
+tester, send_fds, before = os.getpid(), socket.send_fds, []
+
+def send_head(*given):
+    count = send_fds(*given)
+    if os.getpid() != tester and not before:
+        before.append(1)
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return count
+
+socket.send_fds = send_head
+saved(batch(jobs=2))
+"""
+
+
+def test_one_that_is_stopped_in_the_middle_of_a_word_goes_on(batcher: Batcher) -> None:
+    for name in "abc":
+        batcher.add(name)
+    batcher.run(STOPS_IN_THE_MIDDLE)
+    assert batcher.result().success
+    assert len(everyone(batcher.result())) == 2
+
+
+ENDS_UNHURT = """
+import multiprocessing.process
+
+def kill(process):
+    raise AssertionError("its id may be another's by now")
+
+multiprocessing.process.BaseProcess.kill = kill
+saved(batch(jobs=2))
+"""
+
+
+def test_one_that_leaves_is_sent_no_signal(batcher: Batcher) -> None:
+    for name in "abc":
+        batcher.add(name)
+    batcher.run(ENDS_UNHURT)
+    assert batcher.result().success
 
 
 def groups_of(pid: int) -> list[Path]:
@@ -663,6 +713,68 @@ def test_no_room_for_a_worker_costs_its_handler_alone(batcher: Batcher) -> None:
     assert all("Too many open files" in text for text in texts), texts
     assert not batch.not_run
     assert len(batch.entries) == 12
+
+
+NO_GROUP = """
+from harness.runtime import cgroups
+
+class Group(cgroups.Group):
+    count = 0
+
+    def __init__(self, *given, **named):
+        Group.count += 1
+        if Group.count == 2:
+            raise cgroups.Unavailable("memory.limit_in_bytes: Too many open files")
+        super().__init__(*given, **named)
+
+cgroups.Group = Group
+saved(batch(jobs={jobs}))
+"""
+
+
+@pytest.mark.skipif(not layers.cgroup().works, reason="no control groups can be made here")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_no_room_for_a_control_group_costs_its_handler_alone(batcher: Batcher, jobs: int) -> None:
+    for name in "abcdef":
+        batcher.add(name, start="fresh")
+    batcher.run(NO_GROUP.format(jobs=jobs))
+    batch = batcher.result()
+    lost = [entry for entry in batch.entries if not entry.success]
+    assert 1 <= len(lost) <= jobs
+    assert {entry.fault for entry in lost} == {"tester"}
+    assert "Too many open files" in lost[0].result.errors[0]
+    assert len(batch.entries) == 6
+
+
+LEFT_RESISTS = """
+from harness.artifacts import workspace
+from harness.errors import LeftoverError
+
+remove = workspace.remove
+
+def resist(path, **named):
+    keeps = any(path.glob("*/tmp/keep"))
+    remove(path, **named)
+    if keeps:
+        raise LeftoverError(f"{{path}} cannot be removed: 'tmp/keep' resists; remove it by hand")
+
+workspace.remove = resist
+saved(batch(jobs={jobs}))
+"""
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_handler_whose_directory_resists_costs_no_other_a_row(
+    batcher: Batcher, jobs: int
+) -> None:
+    batcher.add("keeps", "open(os.path.join(os.environ['TMPDIR'], 'keep'), 'w').close()")
+    for name in "abc":
+        batcher.add(name)
+    batcher.run(LEFT_RESISTS.format(jobs=jobs))
+    kept, *others = batcher.result().entries
+    assert kept.fault == "tester"
+    assert "'tmp/keep' resists" in kept.result.errors[0]
+    assert all(entry.success for entry in others)
 
 
 RESISTS = """

@@ -17,8 +17,10 @@ import psutil
 import pytest
 
 from harness import InferenceHandlerSpec, InferenceTestResult, InferenceTestSample, RuntimeTester
+from harness.errors import HandlerEnvironmentError
 from harness.runtime import layers
 from harness.spec_environment import PythonEnvironment
+from harness.specs import Limits
 from tests.adversarial.conftest import processes_of
 from tests.conftest import MakePackage
 from tests.handlers.good import packages
@@ -335,20 +337,29 @@ def test_who_waited_to_be_used_is_gone_with_the_tester(package: MakePackage) -> 
 
 
 @pytest.mark.parametrize("session", ["", ", start_new_session=True"])
-def test_an_import_that_starts_a_process_and_hangs_leaves_nothing(
-    session: str, environment: Path, package: MakePackage
+@pytest.mark.parametrize(
+    ("then", "reason"),
+    [
+        ("P.wait()", "the template did not answer in 1 s"),
+        ("import os; os._exit(3)", "the template ended"),
+        ("import os; os.kill(os.getpid(), 11)", "the template ended"),
+    ],
+    ids=["hangs", "leaves", "crashes"],
+)
+def test_what_an_import_has_started_is_ended_with_the_template(
+    then: str, reason: str, session: str, environment: Path, package: MakePackage
 ) -> None:
-    code = UNSAFE["children"][0].replace("'60']", f"'60']{session}") + "\nP.wait()"
-    (environment / "unsafe_hanging.py").write_text(code)
+    code = UNSAFE["children"][0].replace("'60']", f"'60']{session}")
+    (environment / "unsafe_ending.py").write_text(f"{code}\n{then}")
     spec = spec_for(
         package({"code/inference.py": FUNCTIONS}),
         environment=python_of(environment),
-        preload=("unsafe_hanging",),
-        limits={"startup_timeout_seconds": 1},
+        preload=("unsafe_ending",),
+        limits={"startup_timeout_seconds": 1} if "wait" in then else {},
         start="warm",
     )
     result = RuntimeTester().test_inference_handler(spec)
-    assert how(result) == ("fresh", "the template did not answer in 1 s")
+    assert how(result) == ("fresh", reason)
     assert wait_until(lambda: not left()), left()
 
 
@@ -466,8 +477,46 @@ def test_a_waiting_worker_that_was_killed_is_not_missed(package: MakePackage) ->
         start, reason = how(result)
         assert start == "fresh"
         assert reason.startswith("the worker that was forked did not begin: "), reason
-        assert tester.test_inference_handler(spec).overall_success
+        assert how(tester.test_inference_handler(spec)) == ("warm", PLAIN)
     assert left() == []
+
+
+def test_a_limit_below_a_templates_own_memory_is_nobody_elses_affair(package: MakePackage) -> None:
+    spec = spec_for(package({"code/inference.py": FUNCTIONS}), start="warm")
+    small = spec.model_copy(update={"limits": Limits(memory_limit_mb=1)})
+    with RuntimeTester() as tester:
+        assert how(tester.test_inference_handler(spec)) == ("warm", PLAIN)
+        with pytest.raises(HandlerEnvironmentError):
+            tester.test_inference_handler(small)  # neither does a fresh one begin in that
+        assert how(tester.test_inference_handler(spec)) == ("warm", PLAIN)
+
+
+def test_a_worker_that_takes_too_long_to_begin_ends_its_template(package: MakePackage) -> None:
+    spec = spec_for(package({"code/inference.py": FUNCTIONS}), start="warm")
+    told = "the worker that was forked did not begin: no answer before the deadline"
+    with RuntimeTester() as tester:
+        assert how(tester.test_inference_handler(spec)) == ("warm", PLAIN)
+        with pytest.raises(HandlerEnvironmentError, match="no answer"):
+            tester.test_inference_handler(
+                spec.model_copy(update={"limits": Limits(startup_timeout_seconds=1e-9)})
+            )
+        assert how(tester.test_inference_handler(spec)) == ("fresh", told)
+
+
+@pytest.mark.parametrize("start", ["fresh", "warm"])
+@pytest.mark.parametrize("ending", [signal.SIGSTOP, signal.SIGKILL])
+def test_who_waits_and_was_stopped_ends_with_a_template_that_cannot_end_it(
+    ending: int, start: str, package: MakePackage
+) -> None:
+    spec = spec_for(package({"code/inference.py": FUNCTIONS}), start=start)
+    with RuntimeTester() as tester:
+        for _ in range(2):
+            assert tester.test_inference_handler(spec).overall_success
+        pair = waiting(start)
+        for process in filter(None, pair):
+            process.suspend()
+        pair[0].parent().send_signal(ending)
+    assert wait_until(lambda: not left()), left()
 
 
 @pytest.mark.parametrize("start", ["fresh", "warm"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import resource
 import socket
 from collections.abc import Iterator
@@ -192,6 +193,29 @@ def test_who_waits_at_an_end_is_woken_when_it_is_closed(ends: Ends) -> None:
     assert met == [EOFError]
     with pytest.raises(EOFError):
         other.receive()
+
+
+def test_an_end_that_is_silent_in_the_middle_of_an_object_is_roused() -> None:
+    raw, other = socket.socketpair()
+    receiving = Channel(other)
+    data = pickle.dumps("a word")
+    parts = [len(data).to_bytes(8, "little") + (0).to_bytes(4, "little"), data[:3], data[3:]]
+    receiving.rouse_by(lambda: raw.send(parts.pop(0)), 0.01)
+    assert receiving.receive() == ("a word", [])
+    assert parts == []
+    raw.close()
+    receiving.close()
+
+
+def test_an_end_that_takes_nothing_is_roused(ends: Ends) -> None:
+    one, other = ends
+    large = os.urandom(5 << 20)
+    received = []
+    taking = Thread(target=lambda: received.append(other.receive()))
+    one.rouse_by(lambda: taking.is_alive() or taking.start(), 0.01)
+    one.send(large)
+    taking.join()
+    assert received == [(large, [])]
 
 
 # ---------------------------------------------------------------- no room, no sense

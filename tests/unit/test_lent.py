@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -58,6 +59,7 @@ def served(owned: Templates) -> Iterator[tuple[LentTemplates, Lender]]:
     finally:
         theirs.close()
         answering.join()
+        lender.close()
         ours.close()
 
 
@@ -153,7 +155,7 @@ def test_supervisor_can_be_killed_by_who_did_not_fork_it(
     forked.kill()  # a second time it is gone
 
 
-def test_owner_keeps_none_of_what_was_lent(lent: LentTemplates) -> None:
+def test_owner_keeps_only_the_last_of_what_was_lent(lent: LentTemplates) -> None:
     template = lent.choose(wanted(), forced=True).template
     assert template is not None
     before = psutil.Process().num_fds()
@@ -163,7 +165,20 @@ def test_owner_keeps_none_of_what_was_lent(lent: LentTemplates) -> None:
             forked = template.fork(worker.descriptors)
             worker.let_go()
             forked.wait(LONG_S)
-    assert wait_until(lambda: psutil.Process().num_fds() == before)
+    assert wait_until(lambda: psutil.Process().num_fds() == before + 1)
+
+
+def test_last_supervisor_goes_on_when_the_fork_is_gone(owned: Templates, worker: Worker) -> None:
+    """A handler may have stopped it, and then ended the fork."""
+    with served(owned) as (templates, lender):
+        template = templates.choose(wanted(), forced=True).template
+        assert template is not None
+        forked = template.fork(worker.descriptors)
+        forked.send_signal(signal.SIGSTOP)
+        worker.let_go()
+        assert wait_until(lambda: psutil.Process(forked.pid).status() == psutil.STATUS_STOPPED)
+        lender.close()
+        assert forked.wait(LONG_S) == 0
 
 
 # ---------------------------------------------------------------- what has gone
@@ -180,10 +195,10 @@ def test_template_that_was_killed_forks_nothing_and_can_be_swept_and_closed(
     before = psutil.Process().num_fds()
     with pytest.raises(Unusable, match="the template"):
         template.fork(worker.descriptors)
-    assert wait_until(lambda: psutil.Process().num_fds() == before - 1), "the channel's own"
+    assert wait_until(lambda: psutil.Process().num_fds() == before - 2), "channel and process"
     assert template.sweep() == 0
-    template.close()
-    template.close()
+    template.end("its template ended by itself")
+    template.end("its template ended by itself")
     with pytest.raises(Unusable, match="the template is gone"):
         template.fork(worker.descriptors)
     again = lent.choose(wanted(), forced=True)
@@ -198,10 +213,11 @@ def test_template_closed_by_one_fork_is_gone_for_another(
         same = others.choose(wanted(), forced=True).template
         assert template is not None
         assert same is not None
-        same.close()
+        same.end("it is of no use")
         with pytest.raises(Unusable, match="the template is gone"):
             template.fork(worker.descriptors)
         assert template.sweep() == 0
+        assert lent.choose(wanted(), forced=True).reason == "it is of no use"
 
 
 def test_numbers_begin_anew_with_each_task(owned: Templates) -> None:
@@ -246,6 +262,7 @@ def test_supervisor_of_a_fork_that_is_gone_leaves(owned: Templates, worker: Work
     assert wait_until(lambda: len(descendants(template)) == 4, LONG_S), "it waits for its order"
     worker.let_go()
     assert wait_until(lambda: len(descendants(template)) == 2, LONG_S), "who waits ahead is left"
+    lender.close()
     ours.close()
 
 
