@@ -45,6 +45,8 @@ GARBAGE = 20_000  # objects
 LEAVE_S = 20.0  # more than the end of a worker takes
 LOOK_S = 1.0
 EMPTY_LOOK_S = 0.01
+JOINED_S = 0.1  # more than a thread takes to end that was joined
+JOINED_LOOK_S = 0.0005
 
 
 def possible() -> bool:
@@ -55,10 +57,20 @@ def possible() -> bool:
     """
     return (
         os.path.isdir(THREADS)
-        and len(os.listdir(THREADS)) == 1
         and not current_process().daemon
         and signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
+        and _is_alone()
     )
+
+
+def _is_alone() -> bool:
+    """Say whether this process has one thread; one that was joined has a moment to end."""
+    limit = time.monotonic() + JOINED_S
+    while len(os.listdir(THREADS)) > 1:
+        if threading.active_count() > 1 or time.monotonic() > limit:
+            return False
+        threading.Event().wait(JOINED_LOOK_S)
+    return True
 
 
 class Deputies:

@@ -285,6 +285,22 @@ def test_beside_another_thread_there_are_none_and_the_result_is_the_same(batcher
     assert own not in everyone(batcher.result())
 
 
+JOINED = """
+for _ in range(500):
+    other = threading.Thread(target=int)
+    other.start()
+    other.join()
+    assert deputies.possible()
+"""
+
+
+def test_a_thread_that_was_joined_is_waited_for_until_the_system_has_ended_it(
+    batcher: Batcher,
+) -> None:
+    """The kernel lists a thread for a moment after its last line of Python."""
+    batcher.run(JOINED)
+
+
 DAEMON = """
 import multiprocessing
 
