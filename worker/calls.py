@@ -13,6 +13,7 @@ from . import (
     parameters,
     profiles,
     replies,
+    seccomp,
     stacks,
     usage,
     values,
@@ -55,10 +56,12 @@ class Worker:
             # Line by line, so that a crash does not take the last words with it.
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
 
-    def answer(self, request: dict[str, Any], holds_more: bool = False) -> object:
+    def answer(
+        self, request: dict[str, Any], holds_more: Callable[[], bool] = lambda: False
+    ) -> object:
         """Carry out one request; give the reply, or None where none is due.
 
-        `holds_more` says that the next request is here already.
+        `holds_more` says, afterwards, whether the next request is here already.
         """
         follows, self._goes_on = self._goes_on, False
         if request["type"] == "release":
@@ -72,18 +75,20 @@ class Worker:
             self._flush()
         if request.get("forget"):
             self._forget(request["forget"])
-        if holds_more and self._may_go_on(reply):
+        if self._may_go_on(reply) and holds_more():
             self._goes_on = reply.goes_on = True
         return reply
 
     def _may_go_on(self, reply: Any) -> bool:
-        """Say whether all that a call did is over and known, so that the next one may begin.
+        """Say whether a call passed, and all that it did is over and known: the next may begin.
 
         The tester credits what is on the log, and a process that the kernel ended, to the call that
-        it waits for.
+        it waits for, and what is in the file of responses.
         """
         return (
             isinstance(reply, Returned)
+            and reply.oversize_bytes is None
+            and (reply.response is None or _is_sent(reply.response))
             and usage.threads() == 0
             and not self._watch.has_started_processes
             and log_is_read()
@@ -188,8 +193,6 @@ class Worker:
             except landlock.Unavailable as refusal:
                 raise Unenclosed("Landlock: %s" % refusal) from None
         if request.get("seccomp"):
-            from . import seccomp  # before any code of the handler's, and needless to most
-
             try:
                 seccomp.restrict(request["seccomp"])
             except seccomp.Unavailable as refusal:
@@ -307,3 +310,9 @@ class Worker:
             if stream is not streams[0] and stream is not streams[1]:
                 streams.append(stream)
         flush(streams)
+
+
+def _is_sent(response: Response) -> bool:
+    """Say whether a response is one of success, and crosses in its line."""
+    is_success = response.status is not None and 200 <= response.status < 300
+    return is_success and response.stored_bytes is None and not response.worker_died

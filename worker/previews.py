@@ -19,12 +19,13 @@ from .protocol import MAX_PREVIEW_CHARS
 
 ITEMS = 20  # of a row
 ROWS = 6
+PLAIN = "biuf"  # kinds of arrays of numbers, by numpy's letters
 
 
 def preview(value: Any) -> str:
     """Write the beginning of a value. Raises whatever the value's own methods raise."""
     kind = type(value)
-    if kind is class_of("numpy", "ndarray") and value.dtype.kind in "biuf":
+    if kind is class_of("numpy", "ndarray") and value.dtype.kind in PLAIN:
         text = "array(%s)" % _corner(value, value.shape)
     elif kind is class_of("torch", "Tensor"):
         text = "tensor(%s)" % _corner(value, value.shape)
@@ -55,7 +56,12 @@ def _corner(array: Any, shape: Any) -> str:
 
 def _nested(items: list[Any], shape: Any) -> str:
     deeper = shape[1:]
-    texts = [_nested(item, deeper) for item in items] if deeper else [*map(_cell, items)]
+    if deeper:
+        texts = [_nested(item, deeper) for item in items]
+    elif items and type(items[0]) is float:  # then all of an array are, and are written at once
+        texts = [", ".join(["%.6g"] * len(items)) % tuple(items)]
+    else:
+        texts = [*map(_cell, items)]
     return "[%s]" % ", ".join([*texts, "..."] if len(items) < shape[0] else texts)
 
 

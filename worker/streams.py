@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 import fcntl
 import os
+import sys
 
 from . import codec, libc
 from .protocol import (
@@ -70,9 +71,14 @@ class Channel:
         line, _, self._pending = b"".join(parts).partition(b"\n")
         return codec.decode(line)
 
-    @property
     def holds_more(self) -> bool:
-        """Whether the next request is here as a whole."""
+        """Say whether the next request is here as a whole, without waiting for it."""
+        self.check_owner()
+        if b"\n" not in self._pending and _unread(REQUESTS_FD):
+            try:
+                self._pending += os.read(REQUESTS_FD, READ_BYTES)
+            except OSError:  # `receive` will meet it, too
+                pass
         return b"\n" in self._pending
 
     def send(self, record: object) -> None:
@@ -101,10 +107,15 @@ class Channel:
 
 def log_is_read() -> bool:
     """Say whether the tester has read all that was written to the log."""
+    return _unread(LOG_FD) == 0
+
+
+def _unread(pipe: int) -> int | None:
+    """Count the bytes that a pipe holds; None where it cannot be told."""
     try:
-        return fcntl.ioctl(LOG_FD, FIONREAD, _NOTHING) == _NOTHING
+        return int.from_bytes(fcntl.ioctl(pipe, FIONREAD, _NOTHING), sys.byteorder)
     except OSError:
-        return False
+        return None
 
 
 def flush(streams: Any) -> None:

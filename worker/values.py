@@ -24,6 +24,7 @@ from .protocol import (
 )
 
 LARGEST = 2**63 - 1
+_dtypes: dict[Any, tuple[str | None, list[str]]] = {}  # of arrays seen: its name, their kinds
 
 
 def describe(value: Any) -> Value:
@@ -31,6 +32,8 @@ def describe(value: Any) -> Value:
     kind = type(value)
     if kind in _SIMPLE:
         return _describe_simple(value, kind.__name__)
+    if kind is previews.class_of("numpy", "ndarray") and value.dtype.kind in previews.PLAIN:
+        return _describe_array(value)
     return Value(
         type=_ask(_type_name, kind) or "?",
         module=_ask(_module_name, kind) or "?",
@@ -55,6 +58,24 @@ def _describe_simple(value: Any, name: str) -> Value:
         size_bytes=_ask(_size, value),
         preview=_ask(previews.of_builtin, value),
         kinds=kinds.of(value),
+    )
+
+
+def _describe_array(array: Any) -> Value:
+    """Describe a plain array of numbers, as `describe` would in three times the time."""
+    dtype = array.dtype
+    if dtype not in _dtypes:
+        _dtypes[dtype] = _ask(_dtype, array), kinds.of(array)
+    name, alike = _dtypes[dtype]
+    return Value(
+        type="ndarray",
+        module="numpy",
+        shape=[*array.shape[:MAX_DIMENSIONS]],
+        dtype=name,
+        length=array.shape[0] if array.shape else None,
+        size_bytes=array.nbytes,
+        preview=_ask(previews.preview, array),
+        kinds=alike,
     )
 
 

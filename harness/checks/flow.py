@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from harness import serving
 from harness.checks import arguments, calls
@@ -128,12 +129,13 @@ class _Requests:
         self._stages = stages
         self._model = model
         self._hopeless: dict[str, str] = {}
+        self._ahead: tuple[Request, str, list[Planned]] | None = None
 
     def make_all(self, requests: list[Request]) -> None:
-        for request in requests:
+        for request, following in zip_longest(requests, requests[1:]):
             request.skip_reason = self._obstacle(request)
             if request.skip_reason is None:
-                self._make(request)
+                self._make(request, following)
                 self._live.settle()
                 request.lost_worker = not self._live.running
                 while self._wants_a_repeat(request):
@@ -155,9 +157,12 @@ class _Requests:
         self._model = again
         return None
 
-    def _make(self, request: Request) -> None:
-        planned = self._planned(request)
-        made = self._live.calls(planned, forget=True)
+    def _make(self, request: Request, following: Request | None = None) -> None:
+        planned = self._taken(request)
+
+        made = self._live.calls(
+            planned, forget=True, plan_next=lambda: self._planned_ahead(request, following)
+        )
         request.calls.update(zip(self._stages, made, strict=False))
         if made and not self._live.succeeded(made[-1]):
             stage = self._stages[len(made) - 1]
@@ -169,7 +174,7 @@ class _Requests:
         """Say whether to make the request again: to compare, or for the chance to be faster."""
         sample, made = request.sample, [request, *request.repeats]
         limit = sample.max_seconds
-        if not sample.deterministic and limit is None:
+        if not _may_be_repeated(sample):
             return False
         if not self._live.running or not all(map(self._was_answered, made)):
             return False
@@ -183,6 +188,22 @@ class _Requests:
 
     def _seconds(self, request: Request) -> float:
         return sum(self._live.row(call).execution_time for call in request.calls.values())
+
+    def _planned_ahead(self, request: Request, following: Request | None) -> list[Planned]:
+        """Plan what is made after a request, if its calls pass; nothing where that is not known."""
+        if following is None or _may_be_repeated(request.sample):
+            return []
+        if following.sample.sample_name in self._hopeless:
+            return []
+        self._ahead = following, self._model, self._planned(following)
+        return self._ahead[2]
+
+    def _taken(self, request: Request) -> list[Planned]:
+        """Give what was planned for a request already, if its model is still there; else plan."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] is request and ahead[1] == self._model:
+            return ahead[2]
+        return self._planned(request)
 
     def _planned(self, request: Request) -> list[Planned]:
         """Plan the stages of a request, each on what the one before gives."""
@@ -206,3 +227,7 @@ class _Requests:
             self._hopeless[name] = (
                 f"{stage} {describe(row)} on this sample with another accept type"
             )
+
+
+def _may_be_repeated(sample: InferenceTestSample) -> bool:
+    return sample.deterministic or sample.max_seconds is not None

@@ -5,7 +5,8 @@ input_fn finds a fresh one.
 """
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -14,10 +15,11 @@ from harness.artifacts import changes
 from harness.artifacts.package import Package, open_package
 from harness.artifacts.shelf import alone
 from harness.artifacts.workspace import RunDirectory
-from harness.checks import arguments, calls, signatures, verdict
+from harness.checks import arguments, calls, series, signatures, verdict
 from harness.checks.calls import NO_REQUEST, Parameter, Planned
 from harness.checks.kept import Kept
 from harness.checks.ledger import Entry, Ledger, Listener
+from harness.checks.series import Made
 from harness.checks.signatures import Definition
 from harness.environments import base_sets, preflight
 from harness.environments.provided import provided
@@ -32,12 +34,14 @@ from harness.results import (
     ResponseSummary,
 )
 from harness.runtime import isolation, layers
-from harness.runtime.bodies import Raw
 from harness.runtime.evidence import Answer, Ending
 from harness.runtime.launch import HandlerLauncher
 from harness.runtime.session import Session
 from harness.runtime.templates import Templates
 from harness.specs import InferenceHandlerSpec
+
+SLOW_S = 0.005  # of calls that went out together; others are over before the next could be queued
+PlanNext = Callable[[], Sequence[Planned]]
 
 
 class LiveHandler:
@@ -63,6 +67,8 @@ class LiveHandler:
         self._launcher = launcher
         self._limits = spec.effective_limits
         self._session: Session | None = None
+        self._ready: Made | None = None
+        self._is_slow = False
         self._functions: dict[str, protocol.Function] = {}
         self._ledger = Ledger(self._limits, spec.environ_vars, on_row)
         self._deadly: set[str] = set()
@@ -163,11 +169,18 @@ class LiveHandler:
         self.calls([planned])
         return planned.name
 
-    def calls(self, planned: Sequence[Planned], *, forget: bool = False) -> list[str]:
+    def calls(
+        self,
+        planned: Sequence[Planned],
+        *,
+        forget: bool = False,
+        plan_next: PlanNext | None = None,
+    ) -> list[str]:
         """Make calls as `call` does, up to the first that does not pass; give their ids.
 
         They are sent together, unless somebody is to be told of each as it ends. With `forget`,
-        the worker frees their values after the last.
+        the worker frees their values after the last. `plan_next` plans the calls that will follow
+        if all goes well: they are made ready while the worker is at work.
         """
         made: list[str] = []
         names = [item.name for item in planned]
@@ -178,7 +191,7 @@ class LiveHandler:
                 self._enter(planned[len(made) - 1], failed, "import")
                 break
             left = planned[len(made) :] if self._ledger.is_patient else planned[len(made) :][:1]
-            for item, answer in self._answers(left, names if forget else None):
+            for item, answer in self._answers(left, names if forget else None, plan_next):
                 self._take(item, answer)
                 made.append(item.name)
         if forget and made != names:
@@ -189,27 +202,27 @@ class LiveHandler:
         return not made or (self._session is not None and self._ledger.succeeded(made[-1]))
 
     def _answers(
-        self, planned: Sequence[Planned], forget: list[str] | None
+        self, planned: Sequence[Planned], forget: list[str] | None, plan_next: PlanNext | None
     ) -> Iterator[tuple[Planned, Answer]]:
         """Send calls, each after the first to be made if the one before passed and was quiet."""
         session = self._session
         assert session is not None
-        last = planned[-1]
-        messages = [
-            protocol.Call(
-                id=item.name,
-                function=item.function,  # type: ignore[arg-type]
-                arguments=[self._carried(session, given) for given in item.given],
-                content_type=item.headers.content_type,
-                accept=item.headers.accept,
-                body_bytes=item.headers.body_bytes,
-                follows=True if item is not planned[0] else None,
-                forget=forget if item is last and forget and item.name == forget[-1] else None,
-            )
-            for item in planned
-        ]
-        timeout_s = self._limits.timeout_seconds or 0.0
-        yield from zip(planned, session.requests(messages, timeout_s), strict=False)
+        ready, self._ready = self._ready, None
+        if ready is None or not ready.serves(session, planned, forget):
+            ready = series.made(session, planned, forget)
+
+        def meanwhile() -> None:
+            following = plan_next() if plan_next is not None else []
+            if following and series.is_small(following):
+                names = [item.name for item in following] if forget else None
+                is_queued = session.takes_more and self._is_slow
+                self._ready = series.made(session, following, names, follows=is_queued)
+                if is_queued:
+                    session.queue(self._ready.series)
+
+        timeout_s, begun = self._limits.timeout_seconds or 0.0, time.monotonic()
+        yield from zip(planned, session.calls(ready.series, timeout_s, meanwhile), strict=False)
+        self._is_slow = time.monotonic() - begun > SLOW_S
 
     def _take(self, item: Planned, answer: Answer) -> None:
         """Enter what came of a call."""
@@ -221,9 +234,6 @@ class LiveHandler:
         lost = f"{before.function_name} {before.outcome}" if before else "the worker was lost"
         reason = f"{lost} after its answer".replace("_exceeded", " exceeded")
         self._ledger.put(item.name, verdict.skipped(item.function, reason, **item.fields))
-
-    def _carried(self, session: Session, item: Parameter) -> protocol.Argument:
-        return session.carry(item) if isinstance(item, Raw) else item
 
     def row(self, name: str) -> FunctionTestResult:
         """Give the row of a call, amended by what was found out later."""

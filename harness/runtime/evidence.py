@@ -74,3 +74,32 @@ def first_that_applies(
     if ended.reason == "deadline":
         return "timeout", "the supervisor ended it after the deadline"
     return cause, detail
+
+
+def ending_of(ended: protocol.Ended, kernel: Usage | None, cause: EndCause, detail: str) -> Ending:
+    """Give the ending that a supervisor's last report and the kernel's counts tell of."""
+    counted = (kernel and kernel.peak_bytes) or 0
+    # What a process had before it joined the group is counted by the watchdog alone.
+    if counted and not (ended.reason == "memory" and ended.memory_bytes > counted):
+        peak, source = counted, "cgroup"
+    elif ended.reason == "memory" or ended.memory_bytes > ended.max_rss_bytes:
+        peak, source = ended.memory_bytes, "pss"
+    else:
+        peak, source = ended.max_rss_bytes, "ru_maxrss"
+    return Ending(
+        cause=cause,
+        detail=detail,
+        exit_code=ended.exit_code,
+        signal=ended.signal,
+        peak_memory_bytes=peak,
+        peak_memory_source=source,
+        swept=ended.swept,
+        left=ended.left,
+        curve=_curve(ended),
+    )
+
+
+def _curve(ended: protocol.Ended) -> MemoryCurve | None:
+    if not ended.curve:
+        return None
+    return MemoryCurve(step_s=ended.curve_step_s, resident_bytes=ended.curve)

@@ -8,18 +8,18 @@ import contextlib
 import os
 import select
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import worker.protocol as protocol
 from harness import stop
-from harness.results import MemoryCurve
 from harness.runtime import system, wire
 from harness.runtime.bodies import Raw
 from harness.runtime.cgroups import Usage
-from harness.runtime.evidence import Answer, EndCause, Ending, first_that_applies
+from harness.runtime.evidence import Answer, EndCause, Ending, ending_of, first_that_applies
 from harness.runtime.log import LogCapture
 from harness.runtime.process import WorkerProcess, read_available
+from harness.runtime.wire import Series
 
 Kinds = tuple[str, ...]
 Request = protocol.Load | protocol.Call | protocol.LoadScript | protocol.RunScript
@@ -38,6 +38,7 @@ DUMP_LOOK_S = 0.001
 EXIT_GRACE_S = 2.0
 OOM_LOOK_S = 0.1  # a worker may wait for ever for the child that the kernel took
 SIGKILL = 9
+PATIENCE = 3  # so many series that the worker passed over are queued
 
 
 class Session:
@@ -57,6 +58,8 @@ class Session:
         self._log = LogCapture()
         self._keep_log = False
         self._unsent = memoryview(b"")
+        self._queued: Series | None = None
+        self._passed_over = 0
         self._process = process
         group = process.group
         self._limiting = group if group is not None and group.limits_memory else None
@@ -113,31 +116,55 @@ class Session:
             return self._late_answer(message.id, late)
         return self._exchange(data, message.id, ANSWERS[message.type], timeout_s)
 
-    def requests(self, messages: Sequence[Request], timeout_s: float) -> Iterator[Answer]:
-        """Send requests in one go; give the answer to each that the worker carried out.
+    def calls(
+        self, series: Series, timeout_s: float, meanwhile: Callable[[], None] | None = None
+    ) -> Iterator[Answer]:
+        """Send calls in one go; give the answer to each that the worker carried out.
 
-        All but the first must be calls that follow. The deadline of one begins with the answer to
-        the one before; whoever takes the answers has no other business meanwhile.
+        The deadline of one begins with the answer to the one before; whoever takes the answers has
+        no other business. What takes a moment can be done `meanwhile`, when the calls are out and
+        the worker is at work. A series that was queued then is taken up here.
         """
-        data = b"".join(map(wire.encode, messages))
-        late = self.settle()
-        if late is not None:
-            yield self._late_answer(messages[0].id, late)
-            return
-        sent, last = time.monotonic(), messages[-1]
-        for message in messages:
+        calls, data = series
+        if series is self._queued:
+            self._queued, data = None, b""
+        else:
+            assert self._queued is None, "the worker is at calls that nobody has asked about"
+            late = self.settle()
+            if late is not None:
+                yield self._late_answer(calls[0].id, late)
+                return
+            self._series_sent_at = time.monotonic()
+        sent, self._series_sent_at = self._series_sent_at, time.monotonic()
+        for call in calls:
             answer = self._exchange(
                 data,
-                message.id,
-                ANSWERS[message.type],
+                call.id,
+                ANSWERS[call.type],
                 timeout_s,
                 sent=sent,
-                ahead=message is not last,
+                is_last=call is calls[-1],
+                meanwhile=meanwhile,
             )
             yield answer
             if not _goes_on(answer.reply):
                 return
-            data = b""
+            data, meanwhile = b"", None
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether calls may be queued: the worker does not pass over them as a rule."""
+        return self._passed_over < PATIENCE
+
+    def queue(self, series: Series) -> None:
+        """Send calls that follow, all of them, behind the series that is under way."""
+        self._process.bodies.send()
+        self._write(series.data)
+        self._queued = series
+
+    def is_at(self, series: Series) -> bool:
+        """Say whether a series was queued, and the worker went on with it."""
+        return series is self._queued
 
     def _late_answer(self, name: str, ending: Ending) -> Answer:
         return self._answer(name, None, ending, 0.0)._replace(late=True)
@@ -156,8 +183,8 @@ class Session:
 
         A second reply, or a death between two calls, belongs to the call that was answered last.
         """
-        if self._ending is not None:
-            return self._ending
+        if self._ending is not None or self._queued is not None:
+            return self._ending  # what a worker does that is at work belongs to its call
         try:
             for descriptor, _ in self._poll.poll(0):
                 if descriptor == self._process.requests:
@@ -179,6 +206,8 @@ class Session:
         """End the worker: politely when it is idle, else at once. Safe to call again."""
         if self._ending is not None:
             return self._ending
+        if self._queued is not None:
+            return self._end("closed", "given up during a call")
         if self.settle() is not None:
             return self._ending  # type: ignore[return-value]
         self._stop_writing()
@@ -198,18 +227,26 @@ class Session:
         timeout_s: float,
         *,
         sent: float | None = None,
-        ahead: bool = False,
+        is_last: bool = True,
+        meanwhile: Callable[[], None] | None = None,
     ) -> Answer:
         """Write the data and read until the reply, an ending or the deadline: first wins.
 
-        `sent` is when the request was written, if not now; `ahead` says that another follows it.
+        `sent` is when the request was written, if not now, or a time before; `is_last` says that no
+        other of its series follows it.
         """
         start = time.monotonic()
         deadline = start + timeout_s
         self._process.set_deadline(deadline + SECOND_NET_S)
         self._sampled = 0
         try:
-            reply, ending = self._converse(data, name, kinds, deadline, ahead)
+            if data:
+                self._process.bodies.send()
+                self._write(data)
+            if meanwhile is not None:
+                meanwhile()
+            ahead = not is_last or self._queued is not None
+            reply, ending = self._converse(name, kinds, deadline, ahead, wrote=bool(data))
         except wire.LineTooLong as error:
             reply, ending = None, self._end("reply", str(error))
         except wire.Violation as error:
@@ -218,24 +255,29 @@ class Session:
             self._end("closed", "interrupted during a call")
             raise
         now = time.monotonic()
-        if ending is None and not (ahead and _goes_on(reply)):
-            self._process.set_deadline(0.0)
-            self._process.bodies.clear()
+        if not (ahead and _goes_on(reply)):
+            self._stop_here(ending)
+        elif is_last:
+            self._process.bodies.clear(but_latest=True)
         # A reply may have waited here while the one before it was looked at.
         elapsed = now - (start if sent is None or reply is None else sent)
         return self._answer(name, reply, ending, elapsed)
 
+    def _stop_here(self, ending: Ending | None) -> None:
+        """Take note that the worker is idle, or gone: it passes over what was sent beyond."""
+        if self._queued is not None:
+            self._queued = None
+            self._passed_over += 1
+        if ending is None:
+            self._process.set_deadline(0.0)
+            self._process.bodies.clear()
+
     def _converse(
-        self,
-        data: bytes,
-        name: str,
-        kinds: Kinds,
-        deadline: float,
-        ahead: bool,
+        self, name: str, kinds: Kinds, deadline: float, ahead: bool, *, wrote: bool
     ) -> tuple[wire.Reply | None, Ending | None]:
-        self._write(data)
+        """Read as `_exchange` does; what was not written now may be answered already."""
         hung_up_at: float | None = None
-        reply = None if data else self._reply(name, kinds)
+        reply = None if wrote else self._reply(name, kinds)
         if reply is not None and not (ahead and _goes_on(reply)):
             self._drain(self._process.log)  # it came with the reply before it
         while True:
@@ -456,25 +498,7 @@ class Session:
         cause, detail = first_that_applies(ended, self._kernel, cause, detail)
         if cause == "death" and ended.signal == SIGKILL and self._system_killed():
             detail += "; meanwhile the system ended a process for want of memory, maybe this one"
-        counted = (self._kernel and self._kernel.peak_bytes) or 0
-        # What a process had before it joined the group is counted by the watchdog alone.
-        if counted and not (ended.reason == "memory" and ended.memory_bytes > counted):
-            peak, source = counted, "cgroup"
-        elif ended.reason == "memory" or ended.memory_bytes > ended.max_rss_bytes:
-            peak, source = ended.memory_bytes, "pss"
-        else:
-            peak, source = ended.max_rss_bytes, "ru_maxrss"
-        return Ending(
-            cause=cause,
-            detail=detail,
-            exit_code=ended.exit_code,
-            signal=ended.signal,
-            peak_memory_bytes=peak,
-            peak_memory_source=source,
-            swept=ended.swept,
-            left=ended.left,
-            curve=_curve(ended),
-        )
+        return ending_of(ended, self._kernel, cause, detail)
 
     def _answer(
         self, name: str, reply: wire.Reply | None, ending: Ending | None, elapsed_s: float
@@ -496,9 +520,3 @@ class Session:
 def _goes_on(reply: wire.Reply | None) -> bool:
     """Say whether the worker goes on at once with the call that follows."""
     return isinstance(reply, protocol.Returned) and bool(reply.goes_on)
-
-
-def _curve(ended: protocol.Ended) -> MemoryCurve | None:
-    if not ended.curve:
-        return None
-    return MemoryCurve(step_s=ended.curve_step_s, resident_bytes=ended.curve)

@@ -5,7 +5,8 @@ messages of `worker.protocol`, or it is a Violation.
 """
 
 import json
-from typing import Annotated, Any, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
@@ -42,6 +43,13 @@ MAX_FAULTS = 100  # to look at, of a line
 _calls: TypeAdapter[protocol.Call] = TypeAdapter(protocol.Call)
 
 
+class Series(NamedTuple):
+    """Calls that go out together, as bytes: all but the first are calls that follow."""
+
+    calls: Sequence[protocol.Call]
+    data: bytes
+
+
 class Violation(Exception):
     """A child sent what no child of ours sends."""
 
@@ -76,6 +84,11 @@ def _quickly(call: protocol.Call) -> bytes | None:
     except ValueError:  # text that is not Unicode
         return None
     return line + b"\n" if line.isascii() else None
+
+
+def series_of(calls: Sequence[protocol.Call]) -> Series:
+    """Write calls that go out together. Raises ValueError as `encode` does."""
+    return Series(calls, b"".join(map(encode, calls)))
 
 
 def decode_reply(line: bytes) -> Reply:

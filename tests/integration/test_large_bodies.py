@@ -182,7 +182,7 @@ def test_caps_hold(package: MakePackage) -> None:
     assert answered(run("", BINARY, package, limits={"max_file_bytes": 100_000})) == BINARY
 
 
-def test_bodies_lie_one_after_another_until_their_call_was_answered() -> None:
+def test_bodies_lie_one_after_another_beside_those_of_a_request_that_is_not_answered() -> None:
     bodies = Bodies()
     try:
         first = bodies.carry(Raw("body", BINARY))
@@ -190,8 +190,29 @@ def test_bodies_lie_one_after_another_until_their_call_was_answered() -> None:
         assert (first.at, first.size) == (0, len(BINARY))
         assert (second.at, second.size) == (len(BINARY), len(TEXT))
         assert os.pread(bodies.given[0], 9, len(BINARY)) == TEXT[:9]
+        bodies.send()
+        both = len(BINARY) + len(TEXT)
+        assert bodies.carry(Raw("body", TEXT)).at == both
+        bodies.send()
+        bodies.clear(but_latest=True)
+        fits = bodies.carry(Raw("body", BINARY))
+        assert fits.at == 0, "the first request was answered"
+        assert bodies.carry(Raw("body", BINARY)).at == both + len(TEXT), "not over the second"
+        bodies.send()
         bodies.clear()
         assert bodies.carry(Raw("body", TEXT)).at == 0
+    finally:
+        bodies.close()
+
+
+def test_file_of_bodies_does_not_grow_with_the_number_of_requests() -> None:
+    bodies = Bodies()
+    try:
+        for size in (1, 3, 2, 3, 1, 1, 3, 3, 2, 1) * 5:
+            bodies.carry(Raw("body", b"x" * (size * 100_000)))
+            bodies.send()
+            bodies.clear(but_latest=True)
+        assert os.fstat(bodies.given[0]).st_size <= 3 * 300_000
     finally:
         bodies.close()
 

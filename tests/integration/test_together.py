@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import fcntl
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import worker.protocol as protocol
 from harness import InferenceHandlerSpec, InferenceTestResult, Limits, RuntimeTester
 from harness.checks import arguments, calls
+from harness.checks import live as live_module
 from harness.results import FunctionTestResult
+from harness.runtime import session as session_module
 from harness.runtime import wire
 from harness.runtime.session import Session
+from harness.runtime.wire import Series
 from tests.conftest import MakePackage
 
 F_SETPIPE_SZ = 1031  # Linux; fcntl has the name from Python 3.10 on
@@ -77,18 +82,18 @@ def rows(result: InferenceTestResult) -> dict[tuple[str, str | None], FunctionTe
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """What was written in each go: the functions of the calls, or "release"."""
     goes: list[list[str]] = []
-    encode, requests = wire.encode, Session.requests
+    encode, send = wire.encode, Session.calls
 
-    def seen(session: Session, messages: Any, timeout_s: float, **options: Any) -> Any:
-        goes.append([message.function for message in messages])
-        return requests(session, messages, timeout_s, **options)
+    def seen(session: Session, series: Series, timeout_s: float, *options: Any) -> Any:
+        goes.append([call.function for call in series.calls])
+        return send(session, series, timeout_s, *options)
 
     def seen_encode(message: object) -> bytes:
         if isinstance(message, protocol.Release):
             goes.append(["release"])
         return encode(message)
 
-    monkeypatch.setattr(Session, "requests", seen)
+    monkeypatch.setattr(Session, "calls", seen)
     monkeypatch.setattr(wire, "encode", seen_encode)
     return goes
 
@@ -248,6 +253,176 @@ def test_requests_that_the_pipe_takes_in_pieces_are_whole(package: MakePackage) 
             assert response is not None
             assert response.body == "x" * size
         assert live._session is session, "one worker answered them all"
+
+
+# ---------------------------------------------------------------- a request behind another
+
+
+MANY = 6
+
+
+def many(package: MakePackage, size: int = 1, **pieces: Any) -> InferenceHandlerSpec:
+    samples = [
+        {"sample_name": f"row {n}", "content_type": "text/csv", "request_body": str(n) * size}
+        for n in range(MANY)
+    ]
+    return spec_for(package, test_data_samples=samples, **pieces)
+
+
+@pytest.fixture
+def queued(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The first function of every series that was sent behind another."""
+    found: list[str] = []
+    queue = Session.queue
+
+    def seen(session: Session, series: Series) -> None:
+        found.append(series.calls[0].function)
+        queue(session, series)
+
+    monkeypatch.setattr(Session, "queue", seen)
+    return found
+
+
+@pytest.mark.parametrize("size", [1, 30_000, 60_000, 150_000])
+def test_requests_that_take_a_while_have_the_next_behind_them(
+    size: int, package: MakePackage, queued: list[str], sent: list[list[str]]
+) -> None:
+    result = run(many(package, size, predict_fn="time.sleep(0.1)"))
+    assert result.overall_success, result.errors
+    bodies = [end.response.body for end in result.end_to_end_results]
+    assert bodies == [str(n) * size for n in range(MANY)]
+    assert sent == [["model_fn"], *[list(STAGES)] * MANY]
+    # The first request tells how long they take. What is in the file of responses is read before
+    # the worker goes on; a line that is longer than the pipe may not be there in time.
+    patience = session_module.PATIENCE
+    counts = {1: {MANY - 2}, 30_000: {MANY - 2}, 60_000: {patience, MANY - 2}, 150_000: {patience}}
+    assert len(queued) in counts[size]
+    assert set(queued) == {"input_fn"}
+
+
+def test_requests_that_are_over_at_once_are_alone(package: MakePackage, queued: list[str]) -> None:
+    spec = spec_for(package)
+    assert live_module.SLOW_S > 0
+    assert run(spec).overall_success
+    assert queued == []
+
+
+def test_what_the_last_call_prints_is_its_own_with_a_request_behind_it(
+    package: MakePackage, queued: list[str], sent: list[list[str]]
+) -> None:
+    result = run(many(package, predict_fn="time.sleep(0.1)", output_fn="print(prediction)"))
+    assert [row.log and row.log.head for row in result.output_fn_results] == [
+        f"{n}\n" for n in range(MANY)
+    ]
+    assert sent == [["model_fn"], *[list(STAGES)] * MANY]
+    assert len(queued) >= session_module.PATIENCE
+
+
+ONCE = {
+    **FAILURES,
+    "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()": "passed",
+    "subprocess.run(['echo', 'here'])": "passed",
+    "print('here')": "passed",
+    "return 'long' * 50_000": "passed",
+    "return object()": "",
+}
+
+
+@pytest.mark.parametrize("slow_s", [-1.0, 0.001], ids=["always", "now and then"])
+@pytest.mark.parametrize("how", ONCE)
+@pytest.mark.parametrize("stage", STAGES)
+def test_one_request_among_others_is_judged_as_if_it_were_alone(
+    stage: str,
+    how: str,
+    slow_s: float,
+    package: MakePackage,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whether others were behind it, had to be sent again, or never were queued."""
+    names = {"input_fn": "body", "predict_fn": "data", "output_fn": "prediction"}
+    seconds = 2 if ONCE[how] == "timed_out" else 60
+    spec = many(
+        package,
+        limits=Limits(timeout_seconds=seconds, memory_limit_mb=700, max_output_bytes=10**6),
+        **{stage: f"if {names[stage]} == '2': {how}"},
+    )
+    monkeypatch.setattr(live_module, "SLOW_S", slow_s)
+    found = seen_of(run(spec))
+    monkeypatch.setattr(live_module, "SLOW_S", 1000.0)
+    assert found == seen_of(run(spec))
+    if ONCE[how]:
+        assert found[stage, "row 2"][0] == ONCE[how]
+
+
+@pytest.mark.parametrize("wish", [{"deterministic": True}, {"max_seconds": 0.01}])
+def test_request_that_is_made_again_has_none_behind_it(
+    wish: dict[str, Any], package: MakePackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "SLOW_S", -1.0)
+    spec = many(package, predict_fn="time.sleep(0.05)")
+    samples = [sample.model_copy(update=wish) for sample in spec.test_data_samples[::2]]
+    mixed = [*samples, *spec.test_data_samples[1::2]]
+    result = run(spec.model_copy(update={"test_data_samples": tuple(mixed)}))
+    bodies = [end.response.body for end in result.end_to_end_results]
+    assert bodies == [sample.request_body for sample in mixed]
+    outcomes = [end.success for end in result.end_to_end_results]
+    assert outcomes == ["deterministic" in wish] * len(samples) + [True] * (MANY - len(samples))
+
+
+def test_what_is_hopeless_is_not_queued(
+    package: MakePackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "SLOW_S", -1.0)
+    spec = many(
+        package,
+        predict_fn="if data == '2': os._exit(7)",
+        supported_accept_types=["text/csv", "application/json"],
+        probe=True,
+    )
+    result = run(spec)
+    ends = {(end.sample_name, end.accept_type): end.outcome for end in result.end_to_end_results}
+    assert ends.pop(("row 2", "text/csv")) == "exited"
+    assert ends.pop(("row 2", "application/json")) == "skipped"
+    assert len(ends) == 2 * (MANY - 1)
+    assert set(ends.values()) == {"passed"}
+
+
+def seen_of(result: InferenceTestResult) -> dict[tuple[str, str | None], Any]:
+    found: dict[tuple[str, str | None], Any] = {
+        key: (row.outcome.value, row.log and (row.log.head, row.log.total_bytes > 100))
+        for key, row in rows(result).items()
+    }
+    for end in result.end_to_end_results:
+        body = re.split("object at|Traceback", end.response.body or "")[0]
+        found["end", end.sample_name] = end.outcome.value, end.response.status, body
+    return found
+
+
+def test_handler_is_closed_though_its_worker_is_at_a_request_that_nobody_asks_for(
+    package: MakePackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "SLOW_S", -1.0)
+    spec = spec_for(package, predict_fn="time.sleep(600 if data == 'for ever' else 0.1)")
+    with RuntimeTester() as tester, tester.open_handler(spec) as live:
+        model = arguments.kept_argument(live.call(calls.model(live.package.model_dir)))
+
+        def planned(body: str) -> list[calls.Planned]:
+            taken = calls.input_of(body, "text/csv")
+            data = arguments.kept_argument(taken.name)
+            return [taken, calls.predict(data, model, calls.NO_REQUEST)]
+
+        live._is_slow = True
+        made = live.calls(planned("1"), forget=True, plan_next=lambda: planned("for ever"))
+        session = live._session
+        assert session is not None
+        assert live._ready is not None
+        assert session.is_at(live._ready.series)
+        live.settle()
+        assert [live.row(call).outcome.value for call in made] == ["passed"] * 2
+        worker = session.ready and session.ready.pid
+    assert worker is not None
+    assert not psutil.pid_exists(worker)
+    assert not [text for text in live.warnings if "leave" in text]
 
 
 # ---------------------------------------------------------------- a worker that lies

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,31 @@ def test_value_is_described(value: Any, told: dict[str, Any]) -> None:
 )
 def test_dataframe_size_is_that_of_its_data(frame: pandas.DataFrame) -> None:
     assert described(frame).size_bytes == frame.memory_usage(index=True).sum()
+
+
+ARRAYS = {
+    "table": numpy.arange(6.0).reshape(2, 3),
+    "none": numpy.zeros((0, 3)),
+    "one number": numpy.array(5),
+    "other order": numpy.array([1, 2], dtype=">i4"),
+    "half": numpy.array([0.5, numpy.inf], dtype="float16"),
+    "flags": numpy.array([True]),
+    "view": numpy.arange(10, dtype="uint8")[::3],
+    "many dimensions": numpy.zeros((1,) * 20),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_plain_array_is_described_as_any_other_value(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plain arrays have a shorter way; here they are also asked what everything is asked."""
+    quickly = [values.describe(ARRAYS[name]) for _ in range(2)]
+    monkeypatch.setattr(values, "_describe_array", None)
+    monkeypatch.setattr(values.previews, "PLAIN", "")
+    slowly = values.describe(ARRAYS[name])
+    monkeypatch.undo()
+    assert quickly == [replace(slowly, preview=values.previews.preview(ARRAYS[name]))] * 2
 
 
 class Measured:
