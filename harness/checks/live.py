@@ -190,8 +190,10 @@ class LiveHandler:
                 made.append(names[len(made)])
                 self._enter(planned[len(made) - 1], failed, "import")
                 break
-            left = planned[len(made) :] if self._ledger.is_patient else planned[len(made) :][:1]
-            for item, answer in self._answers(left, names if forget else None, plan_next):
+            left, then = planned[len(made) :], plan_next
+            if not self._ledger.is_patient:
+                left, then = left[:1], None
+            for item, answer in self._answers(left, names if forget else None, then):
                 self._take(item, answer)
                 made.append(item.name)
         if forget and made != names:

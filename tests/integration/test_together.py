@@ -142,6 +142,20 @@ def test_who_listens_is_told_before_the_next_call_begins(
     assert told == sorted(set(told)), "one row between two goes"
 
 
+def test_who_listens_has_nothing_queued(
+    package: MakePackage, queued: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "SLOW_S", -1.0)
+    told: list[str] = []
+    spec = many(package, predict_fn="time.sleep(0.05)")
+    result = RuntimeTester().test_inference_handler(
+        spec, on_row=lambda row: told.append(row.function_name)
+    )
+    assert result.overall_success, result.errors
+    assert told == ["model_fn", *STAGES * MANY]
+    assert queued == []
+
+
 # ---------------------------------------------------------------- what is seen of each
 
 
