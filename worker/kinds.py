@@ -23,8 +23,9 @@ def of(value: Any) -> list[str]:
     kind = type(value)
     if kind in _PLAIN:
         return _PLAIN[kind]
-    if kind is list:
-        return ["records", "list"] if _answer(_is_records, value) else ["list"]
+    if kind is list or kind is tuple:
+        found = ["records", "list"] if _answer(_is_records, value) else ["list"]
+        return found if kind is list else [*found, "tuple"]
     found = [name for name, holds in _QUESTIONS if _answer(holds, value)]
     return list(dict.fromkeys([*found, *class_names(kind)]))[:MAX_KINDS]
 

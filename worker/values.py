@@ -32,6 +32,8 @@ def describe(value: Any) -> Value:
     kind = type(value)
     if kind in _SIMPLE:
         return _describe_simple(value, kind.__name__)
+    if kind in _SEQUENCES:
+        return _describe_sequence(value, kind.__name__)
     if kind is previews.class_of("numpy", "ndarray") and value.dtype.kind in previews.PLAIN:
         return _describe_array(value)
     return Value(
@@ -57,6 +59,19 @@ def _describe_simple(value: Any, name: str) -> Value:
         length=len(value) if sized else None,
         size_bytes=_ask(_size, value),
         preview=_ask(previews.of_builtin, value),
+        kinds=kinds.of(value),
+    )
+
+
+def _describe_sequence(value: Any, name: str) -> Value:
+    """Describe a builtin that holds others, which are not asked for what it cannot have."""
+    return Value(
+        type=name,
+        module="builtins",
+        shape=_ask(_nested_shape, value),
+        length=len(value),
+        size_bytes=sys.getsizeof(value),
+        preview=_ask(previews.preview, value),
         kinds=kinds.of(value),
     )
 
@@ -195,3 +210,4 @@ def _table_size(table: Any, memory: Any) -> Any:
 _FEATURE_NAMES = ("feature_names_in_", "feature_names")  # scikit-learn, xgboost
 _FITTED = ("n_features_in_", "num_features", "feature_names_in_")
 _SIMPLE = frozenset([str, bytes, bytearray, int, float, bool, complex, type(None)])
+_SEQUENCES = frozenset([list, tuple])

@@ -20,7 +20,7 @@ from harness import InferenceHandlerSpec, RuntimeTester
 from harness.results import ValueSummary
 from harness.runtime import wire
 from tests.conftest import MakePackage
-from worker import protocol, values
+from worker import kinds, protocol, values
 
 COLUMNS = protocol.MAX_COLUMNS
 
@@ -128,6 +128,20 @@ def test_plain_array_is_described_as_any_other_value(
     slowly = values.describe(ARRAYS[name])
     monkeypatch.undo()
     assert quickly == [replace(slowly, preview=values.previews.preview(ARRAYS[name]))] * 2
+
+
+@pytest.mark.parametrize(
+    "value", [[], (), [1, 2], ("text", "text/csv"), ([1, 2], (3, 4)), [{"a": 1}], ({"a": 1},)]
+)
+def test_sequence_is_described_as_any_other_value(
+    value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quickly = values.describe(value)
+    monkeypatch.setattr(values, "_SEQUENCES", frozenset())
+    monkeypatch.setattr(kinds, "_PLAIN", {})
+    assert values.describe(value) == quickly
+    found = [name for name, holds in kinds._QUESTIONS if kinds._answer(holds, value)]
+    assert quickly.kinds == list(dict.fromkeys([*found, type(value).__name__]))
 
 
 class Measured:
