@@ -39,7 +39,8 @@ class Watch:
     @property
     def has_started_processes(self) -> bool:
         """Say whether Python code here has started a process, as far as can be told."""
-        return self._has_heard_of_processes or any(name in sys.modules for name in _UNHEARD)
+        modules = sys.modules
+        return self._has_heard_of_processes or _SPAWNS in modules or _HAS_FORK_SERVER in modules
 
     def collect(self) -> list[Attempt] | None:
         """Give the attempts since the last time, in the order of their first; None for none."""
@@ -179,4 +180,5 @@ _STARTS = frozenset(
     "os.fork os.forkpty os.posix_spawn os.system subprocess.Popen".split()  # noqa: SIM905
 )
 # Loaded by a process that starts another one without an event: for a spawned one, the fork server.
-_UNHEARD = frozenset(("multiprocessing.popen_spawn_posix", "multiprocessing.popen_forkserver"))
+_SPAWNS = "multiprocessing.popen_spawn_posix"
+_HAS_FORK_SERVER = "multiprocessing.popen_forkserver"

@@ -26,14 +26,19 @@ def preview(value: Any) -> str:
     """Write the beginning of a value. Raises whatever the value's own methods raise."""
     kind = type(value)
     if kind is class_of("numpy", "ndarray") and value.dtype.kind in PLAIN:
-        text = "array(%s)" % _corner(value, value.shape)
-    elif kind is class_of("torch", "Tensor"):
+        return of_array(value)
+    if kind is class_of("torch", "Tensor"):
         text = "tensor(%s)" % _corner(value, value.shape)
     elif kind is class_of("pandas", "DataFrame"):
         text = _table(value)
     else:
         return of_builtin(value)
     return clean(text, MAX_PREVIEW_CHARS)
+
+
+def of_array(array: Any) -> str:
+    """Write the beginning of a plain array of numbers."""
+    return clean("array(%s)" % _corner(array, array.shape), MAX_PREVIEW_CHARS)
 
 
 def of_builtin(value: Any) -> str:

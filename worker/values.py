@@ -71,7 +71,7 @@ def _describe_sequence(value: Any, name: str) -> Value:
         shape=_ask(_nested_shape, value),
         length=len(value),
         size_bytes=sys.getsizeof(value),
-        preview=_ask(previews.preview, value),
+        preview=_ask(previews.of_builtin, value),
         kinds=kinds.of(value),
     )
 
@@ -89,7 +89,7 @@ def _describe_array(array: Any) -> Value:
         dtype=name,
         length=array.shape[0] if array.shape else None,
         size_bytes=array.nbytes,
-        preview=_ask(previews.preview, array),
+        preview=_ask(previews.of_array, array),
         kinds=alike,
     )
 
