@@ -57,11 +57,12 @@ class Worker:
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
 
     def answer(
-        self, request: dict[str, Any], holds_more: Callable[[], bool] = lambda: False
+        self, request: dict[str, Any], holds_more: Callable[[bool], bool] = lambda look: False
     ) -> object:
         """Carry out one request; give the reply, or None where none is due.
 
-        `holds_more` says, afterwards, whether the next request is here already.
+        `holds_more` says, afterwards, whether the next request is here already; it is to look for
+        one that came meanwhile where one may: behind the last call of a series, that forgets.
         """
         follows, self._goes_on = self._goes_on, False
         if request["type"] == "release":
@@ -75,7 +76,7 @@ class Worker:
             self._flush()
         if request.get("forget"):
             self._forget(request["forget"])
-        if self._may_go_on(reply) and holds_more():
+        if holds_more("forget" in request) and self._may_go_on(reply):
             self._goes_on = reply.goes_on = True
         return reply
 

@@ -78,8 +78,9 @@ class Bodies:
 
     def send(self) -> None:
         """Take note that the request goes out now; what is carried next is for another."""
-        self._sent.append((self._begun, self._written))
-        self._begun = self._written = 0
+        if self._written:
+            self._sent.append((self._begun, self._written))
+            self._begun = self._written = 0
 
     def complete(self, reply: wire.Reply, max_bytes: int) -> wire.Reply:
         """Give a reply with the response that it left in the file. Raises Violation."""
@@ -96,7 +97,8 @@ class Bodies:
 
     def clear(self, *, but_latest: bool = False) -> None:
         """Let later bodies be written over those of requests that were answered, or given up."""
-        self._sent = self._sent[-1:] if but_latest else []
+        if self._sent:
+            self._sent = self._sent[-1:] if but_latest else []
 
     def close(self) -> None:
         """Give back both files."""

@@ -256,21 +256,17 @@ class Session:
             raise
         now = time.monotonic()
         if not (ahead and _goes_on(reply)):
-            self._stop_here(ending)
+            if self._queued is not None:  # the worker passes over it
+                self._queued = None
+                self._passed_over += 1
+            if ending is None:
+                self._process.set_deadline(0.0)
+                self._process.bodies.clear()
         elif is_last:
             self._process.bodies.clear(but_latest=True)
         # A reply may have waited here while the one before it was looked at.
         elapsed = now - (start if sent is None or reply is None else sent)
         return self._answer(name, reply, ending, elapsed)
-
-    def _stop_here(self, ending: Ending | None) -> None:
-        """Take note that the worker is idle, or gone: it passes over what was sent beyond."""
-        if self._queued is not None:
-            self._queued = None
-            self._passed_over += 1
-        if ending is None:
-            self._process.set_deadline(0.0)
-            self._process.bodies.clear()
 
     def _converse(
         self, name: str, kinds: Kinds, deadline: float, ahead: bool, *, wrote: bool
