@@ -159,7 +159,6 @@ class _Requests:
 
     def _make(self, request: Request, following: Request | None = None) -> None:
         planned = self._taken(request)
-
         made = self._live.calls(
             planned, forget=True, plan_next=lambda: self._planned_ahead(request, following)
         )

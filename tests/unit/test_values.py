@@ -123,11 +123,34 @@ def test_plain_array_is_described_as_any_other_value(
 ) -> None:
     """Plain arrays have a shorter way; here they are also asked what everything is asked."""
     quickly = [values.describe(ARRAYS[name]) for _ in range(2)]
-    monkeypatch.setattr(values, "_describe_array", None)
+    assert values._describe_array(ARRAYS[name]) == quickly[0]
+    monkeypatch.setattr(values, "_describe_array", lambda array: None)
     monkeypatch.setattr(values.previews, "PLAIN", "")
     slowly = values.describe(ARRAYS[name])
     monkeypatch.undo()
     assert quickly == [replace(slowly, preview=values.previews.preview(ARRAYS[name]))] * 2
+
+
+class Pretender:
+    """What a handler may put in the place of numpy's array."""
+
+    dtype = numpy.dtype(float)
+    nbytes = shape = (object(),)
+
+
+class Raising(Pretender):
+    @property
+    def dtype(self) -> Any:  # type: ignore[override]
+        raise SystemExit(3)
+
+
+@pytest.mark.parametrize("kind", [Pretender, Raising])
+def test_what_only_has_the_name_of_an_array_is_asked_as_any_other_value(
+    kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numpy, "ndarray", kind)
+    told = described(kind())
+    assert (told.type, told.shape, told.size_bytes) == (kind.__name__, None, None)
 
 
 @pytest.mark.parametrize(
