@@ -34,7 +34,7 @@ class Watch:
         self._found: dict[tuple[Any, ...], list[float]] = {}
         self._asking = False
         self._has_heard_of_processes = False
-        sys.addaudithook(self._hear)
+        sys.addaudithook(_listener(self._hear))
 
     @property
     def has_started_processes(self) -> bool:
@@ -75,9 +75,8 @@ class Watch:
             return []
         return [Attempt(kind="other", target="unknown", count=count, seconds=0.0)]
 
-    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        reader = _READERS.get(event)
-        if reader is None or self._asking:
+    def _hear(self, event: str, reader: Any, arguments: tuple[Any, ...]) -> None:
+        if self._asking:
             return
         self._asking = True
         self._has_heard_of_processes = self._has_heard_of_processes or event in _STARTS
@@ -107,7 +106,7 @@ class Watch:
 
     def _origin(self) -> tuple[str | None, int | None]:
         """Find the handler's own line: the innermost frame whose file lies in its code."""
-        frame = sys._getframe(3)
+        frame = sys._getframe(4)  # beyond what hears, and what listens for it
         for _ in range(MAX_DEPTH):
             if frame is None:
                 break
@@ -116,6 +115,21 @@ class Watch:
                 return clean(file, MAX_NAME_CHARS), frame.f_lineno
             frame = frame.f_back  # type: ignore[assignment]
         return None, None
+
+
+def _listener(hear: Any) -> Any:
+    """Make the hook. An import alone raises thousands of events, so it is as quick as one can be.
+
+    A plain function takes half the time of a method: of that the interpreter first asks more.
+    """
+    reader_of = _READERS.get
+
+    def listen(event: str, arguments: tuple[Any, ...]) -> None:
+        reader = reader_of(event)
+        if reader is not None:
+            hear(event, reader, arguments)
+
+    return listen
 
 
 def _unrouted() -> int:

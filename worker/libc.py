@@ -11,26 +11,30 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+CDECL = 1  # how C functions are called, by ctypes' number
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-_known: dict[str, tuple[Any, int]] = {}  # what calls, and the address of what is called
+_known: dict[str, Any] = {}  # functions by name
+_kind: Any = None  # their class
 
 
 def call(name: str, *arguments: object) -> Any:
     """Call a function of the C library with int, bytes or None; None when it cannot be had."""
     try:
-        known = _known.get(name) or _find(name)
-        return known[0](known[1], arguments)
+        return (_known.get(name) or _find(name))(*arguments)
     except Exception:
         return None
 
 
-def _find(name: str) -> tuple[Any, int]:
+def _find(name: str) -> Any:
+    global _kind
     import _ctypes
 
+    if _kind is None:
+        # Unlike _ctypes.call_function it raises no audit event, which costs more than most calls.
+        _kind = type("Function", (_ctypes.CFuncPtr,), {"_flags_": CDECL})
     program: Any = None  # the C library as this process has it
-    address = _ctypes.dlsym(_ctypes.dlopen(program, 2), name)
-    _known[name] = _ctypes.call_function, address
+    _known[name] = _kind(_ctypes.dlsym(_ctypes.dlopen(program, 2), name))
     return _known[name]
 
 
