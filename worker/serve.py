@@ -5,6 +5,7 @@ Only what the first line needs is imported here; the rest is loaded with the fir
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 
@@ -57,8 +58,6 @@ def _leave() -> None:
     A server's worker is ended by a signal, so a slow teardown, or a thread that would be joined for
     ever, is nobody's fault.
     """
-    import atexit
-
     atexit._run_exitfuncs()
     streams.flush((sys.stdout, sys.stderr))
     os._exit(0)

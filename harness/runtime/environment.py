@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness import serving
@@ -12,11 +13,43 @@ from harness.specs import InferenceHandlerSpec
 
 # What a worker gets of the tester's own variables; nothing else of them is visible to a handler.
 INHERITED = ("PATH", "TZ")
-PRIVATE = ("home", "tmp")
 REGION = "us-east-1"  # the SDK sets the session's; a handler finds one
 
 
-def variables(guest: Guest, interpreter: Interpreter, home: Path) -> dict[str, str]:
+@dataclass(frozen=True)
+class Private:
+    """The directories that are one worker's alone: what all their paths begin with, and no other's.
+
+    They lie side by side, in none of their own: to make a directory takes as long as some calls.
+    """
+
+    beginning: str
+
+    @property
+    def home(self) -> str:
+        """Its HOME, and where most handlers find themselves."""
+        return self.beginning + "home"
+
+    @property
+    def tmp(self) -> str:
+        """Its TMPDIR."""
+        return self.beginning + "tmp"
+
+    @property
+    def sandbox_tmp(self) -> str:
+        """What a sandbox shows as /tmp."""
+        return self.beginning + "sandbox-tmp"
+
+
+def private_in(folder: Path, number: int) -> Private:
+    """Make a worker's fresh HOME and TMPDIR below a run directory."""
+    private = Private(f"{folder}/{number}-")
+    os.mkdir(private.home)
+    os.mkdir(private.tmp)
+    return private
+
+
+def variables(guest: Guest, interpreter: Interpreter, private: Private) -> dict[str, str]:
     """Give a worker's environment variables: an allowlist, private directories, the guest's own.
 
     PYTHONPATH is held back: the worker applies it after its own start, so that nothing on it can
@@ -26,8 +59,8 @@ def variables(guest: Guest, interpreter: Interpreter, home: Path) -> dict[str, s
     folder = os.path.dirname(interpreter.executable)
     given["PATH"] = os.pathsep.join(filter(None, (folder, given.get("PATH", os.defpath))))
     given["LANG"] = "C.UTF-8"
-    given["HOME"] = str(home / "home")
-    given["TMPDIR"] = str(home / "tmp")
+    given["HOME"] = private.home
+    given["TMPDIR"] = private.tmp
     given.update(guest.variables)
     given.update(guest.asked.environ_vars)
     given.pop("PYTHONPATH", None)
@@ -46,12 +79,6 @@ def of_container(spec: InferenceHandlerSpec, package: Package) -> dict[str, str]
     if stack.server is None:
         given["SM_MODEL_DIR"] = str(package.model_dir)
     return {**given, **stack.variables}
-
-
-def private_directories(home: Path) -> None:
-    """Make the directories of one worker: its fresh HOME and TMPDIR."""
-    for path in (home, *(home / name for name in PRIVATE)):
-        path.mkdir()
 
 
 def installation(interpreter: Interpreter) -> list[str]:

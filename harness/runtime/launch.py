@@ -41,15 +41,13 @@ class Launcher:
         self._limits = guest.asked.effective_limits
         self._folder = folder
         self._numbers = count(1)
-        self._home = folder
         self.plan = layers.plan(guest.asked)
         self.interpreter = interpreter
         self.choice = Choice(None, "")
 
     def start(self) -> Session:
         """Start a worker and wait for its first line. Raises HandlerEnvironmentError."""
-        self._home = self._folder / f"worker-{next(self._numbers)}"
-        environment.private_directories(self._home)
+        self._private = environment.private_in(self._folder, next(self._numbers))
         session, answer = self._begun(self._process())
         if session.ready is None and self.choice.template is not None:
             # A handler before this one may have ended or spoilt who waited in the template.
@@ -94,7 +92,11 @@ class Launcher:
             if group is not None:
                 undo.callback(group.remove)
             process = WorkerProcess(
-                order, private=self._home, prefix=self._prefix(), group=group, template=template
+                order,
+                mark=self._private.beginning,
+                prefix=self._prefix(),
+                group=group,
+                template=template,
             )
             undo.pop_all()
             return process
@@ -119,7 +121,7 @@ class Launcher:
     def _order(self) -> protocol.Start:
         return protocol.Start(
             argv=[self.interpreter.executable, "-s", "-S", CHILD, "serve"],
-            environ=environment.variables(self._guest, self.interpreter, self._home),
+            environ=environment.variables(self._guest, self.interpreter, self._private),
             directory=str(self._guest.directory),
             memory_bytes=self._memory_bytes,
             max_processes=self._limits.max_processes,
@@ -146,12 +148,11 @@ class Launcher:
             return []
         shm = self._memory_bytes
         # Not the TMPDIR: in it the way to the run directory is made, when that lies in /tmp.
-        private = self._home / "sandbox-tmp"
-        private.mkdir()
+        os.mkdir(self._private.sandbox_tmp)
         view = bubblewrap.View(
             writable=tuple(self._writable()),
             readable=tuple(self._readable()),
-            private=str(private),
+            private=self._private.sandbox_tmp,
         )
         return bubblewrap.prefix(
             view, network=self._guest.asked.network is True, shm_bytes=shm or bubblewrap.SHM_BYTES
@@ -160,8 +161,8 @@ class Launcher:
     def _writable(self) -> list[str]:
         """List what a worker may write: what it was given, and its private directories."""
         given = [str(path) for path in self._guest.writable]
-        private = [self.interpreter.private] if self.interpreter.private else []
-        return [*given, *private, *(str(self._home / name) for name in environment.PRIVATE)]
+        own = [self.interpreter.private] if self.interpreter.private else []
+        return [*given, *own, self._private.home, self._private.tmp]
 
     def _readable(self) -> list[str]:
         """List what a worker must be able to read, wherever it lies."""
@@ -252,7 +253,7 @@ class HandlerLauncher(Launcher):
                 sys_path=paths,
                 handler_roots=[str(self._package.code_dir), str(self._package.model_dir)],
                 stack=self._spec.stack,
-                directory=None if serving.of(self._spec).in_model_dir else str(self._home / "home"),
+                directory=None if serving.of(self._spec).in_model_dir else self._private.home,
                 cloudpickle_dir=CLOUDPICKLE,
                 max_response_bytes=self._limits.max_response_bytes,
                 **self._enclosure(),

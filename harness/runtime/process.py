@@ -48,18 +48,18 @@ class WorkerProcess:
         self,
         order: protocol.Start,
         *,
-        private: Path,
+        mark: str,
         prefix: Sequence[str] = (),
         group: cgroups.Group | None = None,
         template: "Forking | None" = None,
     ) -> None:
         """Start a supervisor, below `prefix` or by a template, and hand it its order.
 
-        `private` is the directory that is this worker's alone: by it a process is known as its.
+        `mark` is in variables of this worker's processes alone: by it they are known as its.
         Raises WorkerError when it cannot start, Unusable when the template does not fork.
         """
         self._open: list[int] = []
-        self._private = str(private)
+        self._mark = mark
         self._prefix = prefix
         self._template = template
         self.group = group
@@ -174,7 +174,7 @@ class WorkerProcess:
         """Kill what is left of the tree after its supervisor was killed; count it.
 
         The second net, for a handler that ends its supervisor: processes of the worker's session,
-        and those that still have the worker's private directory in their environment. In a sandbox
+        and those that still have its mark in their environment. In a sandbox
         the kernel has ended them all with the supervisor.
         """
         self._wait(ENDING_WAIT_S)  # until it has ended, its orphans are its own, not the template's
@@ -192,7 +192,7 @@ class WorkerProcess:
         with contextlib.suppress(OSError):
             if worker_pid is not None and os.getsid(process.pid) == worker_pid:
                 return True
-        return strays.has(process, [self._private])
+        return strays.has(process, [self._mark])
 
     def _group_descriptors(self) -> tuple[list[int], list[int]]:
         """Open the ways into the group, and those out of it for a supervisor that spawns there."""

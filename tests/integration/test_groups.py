@@ -57,7 +57,7 @@ def real() -> Iterator[Group]:
 
 
 def test_memory_of_the_interpreter_s_start_is_counted(tmp_path: Path, real: Group) -> None:
-    process = WorkerProcess(order(tmp_path, TELLS_ITS_PAGES), private=tmp_path, group=real)
+    process = WorkerProcess(order(tmp_path, TELLS_ITS_PAGES), mark=str(tmp_path), group=real)
     with Session(process, max_output_bytes=MIB, max_response_bytes=1000):
         select.select([process.log], [], [])
         own_bytes = int(os.read(process.log, 100)) * PAGE
@@ -98,7 +98,7 @@ class SlowGroup:
 def test_greeting_is_not_taken_before_the_worker_is_in_its_groups(tmp_path: Path) -> None:
     (tmp_path / "greeting").write_bytes(wire.encode(READY))
     slow: Any = SlowGroup(tmp_path / "group")
-    process = WorkerProcess(order(tmp_path, GREETS), private=tmp_path, group=slow)
+    process = WorkerProcess(order(tmp_path, GREETS), mark=str(tmp_path), group=slow)
 
     def let_it_in_when_its_greeting_was_read() -> None:
         greeted = tmp_path / "greeted"

@@ -155,7 +155,7 @@ def impostor(folder: Path, data: bytes, then: str) -> Iterator[Session]:
         environ={},
         directory=str(folder),
     )
-    process = WorkerProcess(order, private=folder)
+    process = WorkerProcess(order, mark=str(folder))
     with Session(process, max_output_bytes=MIB, max_response_bytes=1000) as session:
         yield session
 
