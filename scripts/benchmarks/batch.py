@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from benchmarks.lanes import Lanes
 from benchmarks.measure import Case, Latest, Ratio, ratios
 from benchmarks.start import start_python, start_worker
 from benchmarks.workers import launcher
@@ -31,9 +32,11 @@ accept type each, {AT_ONCE} at a time, isolation `auto`: {3 * SAMPLES + 1} calls
 specs to the results, packages and payloads included. As it comes, with start `auto`, and with every
 worker fresh, it is held to as many starts of our own fresh worker, shared by {AT_ONCE} cores; with
 every worker warm, to as many interpreters that do nothing; all to `subprocess.run` for each call.
-The first worker of a batch as it comes is fresh: a template pays from the second on. The starts are
-{STARTS} in a row, the processes per call those of {BY_HAND} handlers, {AT_ONCE} at a time; both are
-scaled."""
+"Its workers and calls alone" are what isolation takes of the warm batch: as many warm workers,
+{AT_ONCE} at a time, load the handler and are asked for the same calls, but no package is opened,
+nothing is judged, and there are no results. The first worker of a batch as it comes is fresh: a
+template pays from the second on. The starts are {STARTS} in a row, the processes per call those of
+{BY_HAND} handlers, {AT_ONCE} at a time; both are scaled."""
 HANDLER = """
 def model_fn(model_dir):
     return None
@@ -78,6 +81,9 @@ def batch_cases() -> Iterator[list[Case]]:
         fresh = stack.enter_context(launcher("auto"))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         specs = {start: [spec_of(folder, n, start) for n in range(HANDLERS)] for start in STARTED}
+        lanes = stack.enter_context(
+            Lanes(HANDLER, lanes=AT_ONCE, workers=HANDLERS // AT_ONCE, samples=SAMPLES, body=BODY)
+        )
         usual, first, second = (Latest(functools.partial(batch, specs[start])) for start in STARTED)
         yield [
             Case(starts, functools.partial(fresh_starts, fresh), starts),
@@ -85,6 +91,7 @@ def batch_cases() -> Iterator[list[Case]]:
             Case("the batch, fresh workers", first.measure, starts, 1.3),
             Case(floor, bare_starts, floor),
             Case("the batch, warm workers", second.measure, floor, 2.0),
+            Case("its workers and calls alone", lanes.measure, floor),
             Case(by_hand, functools.partial(process_per_call, folder), by_hand),
             Case("the batch, as it comes, to a process per call", usual.again, by_hand, 1 / 20),
             Case("the batch, fresh, to a process per call", first.again, by_hand, 1 / 20),

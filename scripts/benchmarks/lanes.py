@@ -1,0 +1,109 @@
+"""The workers and calls of a batch, and nothing else: what isolation takes of it."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import multiprocessing
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import Connection
+from typing import Any, Self
+
+from benchmarks.workers import TIMEOUT_S, launcher, succeed
+from harness.checks import arguments, calls, series
+from harness.checks.calls import Planned
+from harness.runtime.launch import HandlerLauncher
+from harness.runtime.session import Session
+from harness.runtime.templates import Templates
+
+
+class Lanes:
+    """Forks of this process, as a batch has them, that start warm workers and make their calls.
+
+    No package is opened, nothing is judged, and there are no results. Use it in a `with` block.
+    """
+
+    def __init__(self, handler: str, *, lanes: int, workers: int, samples: int, body: str) -> None:
+        """Make them ready: each has its template. `workers` is how many each starts."""
+        self._ends: list[Connection] = []
+        self._forks: list[Any] = []
+        work = functools.partial(_serve, handler, workers, samples, body)
+        for _ in range(lanes):
+            ours, theirs = multiprocessing.Pipe()
+            fork = multiprocessing.get_context("fork").Process(target=work, args=(theirs, ours))
+            fork.start()
+            theirs.close()
+            self._ends.append(ours)
+            self._forks.append(fork)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for end in self._ends:
+            end.close()
+        for fork in self._forks:
+            fork.join()
+
+    def measure(self) -> float:
+        """Time all workers of all lanes."""
+        begin = time.perf_counter()
+        for end in self._ends:
+            end.send("go")
+        for end in self._ends:
+            end.recv()
+        return time.perf_counter() - begin
+
+
+def _serve(
+    handler: str, workers: int, samples: int, body: str, end: Connection, other: Connection
+) -> None:
+    """Be one lane, until the other end is closed."""
+    other.close()
+    gc.freeze()
+    with _launching(handler) as launch, end:
+        try:
+            while True:
+                end.recv()
+                for _ in range(workers):
+                    _work(launch, samples, body)
+                end.send("done")
+        except EOFError:
+            pass
+
+
+@contextmanager
+def _launching(handler: str) -> Iterator[HandlerLauncher]:
+    """Give a launcher of warm workers, after a first one, for which the template was started."""
+    with ExitStack() as stack:
+        templates = stack.enter_context(Templates(eager=True))
+        launch = stack.enter_context(launcher("auto", handler, templates=templates, start="warm"))
+        launch.start().close()
+        yield launch
+
+
+def _work(launch: HandlerLauncher, samples: int, body: str) -> None:
+    """Start a worker, load the handler and make the calls of its requests, each three at once."""
+    with launch.start() as session:
+        succeed(launch.load(session, "load"))
+        model = calls.model("/model")
+        _make(session, [model])
+        for _ in range(samples):
+            taken = calls.input_of(body, "text/csv", accept="text/csv")
+            given = arguments.kept_argument(taken.name), arguments.kept_argument(model.name)
+            predicted = calls.predict(*given, taken.headers)
+            prediction = arguments.kept_argument(predicted.name)
+            _make(session, [taken, predicted, calls.output(prediction, "text/csv", taken.headers)])
+
+
+def _make(session: Session, planned: list[Planned]) -> None:
+    """Make calls that go out together; all must pass."""
+    names = [item.name for item in planned]
+    forget = names if len(names) > 1 else None
+    answers = [*session.calls(series.made(session, planned, forget).series, TIMEOUT_S)]
+    for answer in answers:
+        succeed(answer)
+    if len(answers) < len(planned):
+        raise SystemExit("the worker passed over a call")
