@@ -80,15 +80,25 @@ TRAIN = """
 import sys, time, joblib, numpy
 from sklearn.ensemble import RandomForestClassifier
 rows = numpy.random.default_rng(7).uniform(size=(2000, 8))
-forest = RandomForestClassifier(n_estimators=100, random_state=7)
-forest.fit(rows, rows[:, 0] > rows[:, 1])
-times = []
-for _ in range(30):
-    begin = time.perf_counter()
-    forest.predict_proba(rows[:1000])
-    times.append(time.perf_counter() - begin)
-forest.set_params(n_estimators=round(100 * float(sys.argv[2]) / sorted(times)[15]))
-joblib.dump(forest.fit(rows, rows[:, 0] > rows[:, 1]), sys.argv[1])
+asked = numpy.loadtxt(sys.argv[3], delimiter=",")
+
+def fitted(trees):
+    forest = RandomForestClassifier(n_estimators=trees, random_state=7)
+    return forest.fit(rows, rows[:, 0] > rows[:, 1])
+
+def seconds(forest):
+    times = []
+    for _ in range(40):
+        begin = time.perf_counter()
+        forest.predict_proba(asked)
+        times.append(time.perf_counter() - begin)
+    return sorted(times)[20]
+
+few, many = fitted(100), fitted(200)  # a prediction costs something beside what each tree takes
+more = [seconds(forest) for forest in (few, many, few, many)]
+each = max(1e-6, (more[1] + more[3] - more[0] - more[2]) / 2 / 100)
+trees = 100 + (float(sys.argv[2]) - (more[0] + more[2]) / 2) / each
+joblib.dump(fitted(max(1, round(trees))), sys.argv[1])
 """
 DIRECT = """
 import sys
@@ -116,13 +126,13 @@ def overhead_cases() -> Iterator[list[Case]]:
     with tempfile.TemporaryDirectory() as folder:
         alone, beside = Path(folder, "alone"), Path(folder, "beside")
         write(alone, {"inference.py": HANDLER})
-        words = [sys.executable, "-c", TRAIN, f"{alone}/model.joblib", str(PREDICT_S)]
+        body = Path(folder, "body")
+        body.write_text(ROWS)
+        words = [sys.executable, "-c", TRAIN, f"{alone}/model.joblib", str(PREDICT_S), str(body)]
         subprocess.run(words, check=True)
         own = BESIDE.replace("SAMPLES", str(SAMPLES))
         write(beside, {"inference.py": own, "forest.py": HANDLER})
         shutil.copy(alone / "model.joblib", beside)
-        body = Path(folder, "body")
-        body.write_text(ROWS)
         base = f"{SAMPLES} requests, called directly"
         both = Beside(beside)
         yield [
