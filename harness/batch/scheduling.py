@@ -5,10 +5,11 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from harness.batch import deputies
@@ -120,6 +121,7 @@ class _Batch:
         )
         self._executor = options.executor or resources.enter_context(self._threads())
         self._futures: dict[Future[Any], Task] = {}
+        self._done: SimpleQueue[Future[Any]] = SimpleQueue()
         self._stopped: str | None = None
 
     def run(self) -> BatchResult:
@@ -152,11 +154,13 @@ class _Batch:
     def _work(self) -> None:
         self._submit()
         while self._futures:
-            done, _ = wait(self._futures, timeout=LOOK_S, return_when=FIRST_COMPLETED)
-            for future in done:
-                self._take(future)
-            if not done:
+            try:
+                future = self._done.get(timeout=LOOK_S)
+            except Empty:
                 self._options.listener.waiting()
+            else:
+                if future in self._futures:  # one that was cancelled is not waited for
+                    self._take(future)
             self._submit()
 
     def _submit(self) -> None:
@@ -166,7 +170,9 @@ class _Batch:
                 return
             name = task.spec.handler_name
             self._options.listener.started(name, self._plan.running[name])
-            self._futures[self._begun(task)] = task
+            future = self._begun(task)
+            self._futures[future] = task
+            future.add_done_callback(self._done.put)
 
     def _begun(self, task: Task) -> Future[Any]:
         if self._options.executor is not None:
@@ -189,7 +195,8 @@ class _Batch:
             self._journal.add(task, entry)
         self._entries[entry.name] = entry
         self._failed += not entry.success
-        self._history.learn(entry)
+        if self._options.state is not None:
+            self._history.learn(entry)
         self._tell(entry)
         self._look_at_failures()
 
