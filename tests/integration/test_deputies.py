@@ -132,12 +132,12 @@ class Batcher:
 
     def calling(self) -> dict[str, int]:
         """Name the gates that are in their call, each with the process that tests it."""
-        marks = glob.glob(str(self.workspace / "handlerproof-*/*/tmp/in-call-*"))
+        marks = glob.glob(str(self.workspace / "handlerproof-*/*-tmp/in-call-*"))
         return {name.rpartition("in-call-")[2]: owner_of(name) for name in marks}
 
     def worker(self, gate: str) -> psutil.Process:
         """Give the worker of a gate that is in its call."""
-        (mark,) = glob.glob(str(self.workspace / f"handlerproof-*/*/tmp/in-call-{gate}"))
+        (mark,) = glob.glob(str(self.workspace / f"handlerproof-*/*-tmp/in-call-{gate}"))
         written = Path(mark)
         assert wait_until(lambda: written.read_text().endswith("\n"))
         return psutil.Process(int(written.read_text()))
@@ -769,7 +769,7 @@ from harness.errors import LeftoverError
 remove = workspace.remove
 
 def resist(path, **named):
-    keeps = any(path.glob("*/tmp/keep"))
+    keeps = any(path.glob("*-tmp/keep"))
     remove(path, **named)
     if keeps:
         raise LeftoverError(f"{{path}} cannot be removed: 'tmp/keep' resists; remove it by hand")
