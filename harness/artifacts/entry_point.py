@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +14,6 @@ from harness.artifacts import syntax
 
 HANDLER_FUNCTIONS = frozenset({"model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn"})
 
-_SUFFIXES = ("/__init__.py", ".*.so", ".so", ".py", ".pyc")  # in the order of Python's finder
 _NAMES = "|".join(sorted(HANDLER_FUNCTIONS))
 _LOOKS_DEFINED = re.compile(
     rf"""^(?:async[ \t]+)?def[ \t]+({_NAMES})[ \t]*\(      # def model_fn(
@@ -41,12 +42,9 @@ def find_module(name: str, directories: Sequence[Path]) -> Module | None:
     if not all(parts) or "/" in name or "\0" in name:
         return None
     for directory in directories:
-        base = directory.joinpath(*parts)
-        for suffix in _SUFFIXES:
-            pattern = _literal(base.name) + suffix
-            files = sorted(path for path in base.parent.glob(pattern) if path.is_file())
-            if files:
-                return Module(name, files[0])
+        for file in _files(directory.joinpath(*parts)):
+            if file.is_file():
+                return Module(name, file)
     return None
 
 
@@ -65,8 +63,16 @@ def find_candidates(directories: Sequence[Path]) -> list[Module]:
     return [found[name][0] for name in found if name in (serving - helpers or serving)]
 
 
-def _literal(name: str) -> str:
-    return re.sub(r"([*?[])", r"[\1]", name)
+def _files(base: Path) -> Iterator[Path]:
+    """Give what may define a module, in the order of Python's finder: name.*.so may be many."""
+    yield base / "__init__.py"
+    compiled = f"{base.name}.so"
+    with contextlib.suppress(OSError):
+        for name in sorted(os.listdir(base.parent)):
+            if name.startswith(f"{base.name}.") and name.endswith(".so") and name != compiled:
+                yield base.with_name(name)
+    for suffix in (".so", ".py", ".pyc"):
+        yield base.with_name(base.name + suffix)
 
 
 def _top_level_modules(directories: Sequence[Path]) -> Iterator[Module]:

@@ -416,7 +416,7 @@ def opened(
             templates = own.enter_context(Templates(run.path.parent))
         launcher = HandlerLauncher(spec, package, run.path, interpreter, templates)
         handler = LiveHandler(spec, package, launcher, on_row)
-        handler.warnings += preflight.warnings(spec, package, interpreter)
+        handler.warnings += preflight.warnings(spec, package, interpreter, base)
         if handler.warnings:
             on_note("\n".join(f"warning: {text}" for text in handler.warnings))
         own.callback(handler.close)

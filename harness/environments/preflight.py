@@ -7,7 +7,7 @@ from __future__ import annotations
 import mmap
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.artifacts.package import Package
@@ -27,24 +27,27 @@ _SKLEARN = re.compile(
 )
 
 
-def warnings(spec: InferenceHandlerSpec, package: Package, interpreter: Interpreter) -> list[str]:
+def warnings(
+    spec: InferenceHandlerSpec, package: Package, interpreter: Interpreter, base: Sequence[str]
+) -> list[str]:
     """Give what the handler's files let expect, one sentence each; no fault of them stops a run.
 
-    Raises HandlerEnvironmentError for requirements that cannot be read.
+    `base` are the distributions of the container. Raises HandlerEnvironmentError for requirements
+    that cannot be read.
     """
     return [
-        *_imports(spec, package, interpreter),
+        *_imports(spec, package, interpreter, base),
         *_drift(package, interpreter),
         *_installing(spec),
     ]
 
 
 def _imports(
-    spec: InferenceHandlerSpec, package: Package, interpreter: Interpreter
+    spec: InferenceHandlerSpec, package: Package, interpreter: Interpreter, base: Sequence[str]
 ) -> Iterator[str]:
     if package.handler_file is None:
         return
-    asked = _asked(spec, package)
+    asked = _asked(spec, package, base)
     told: set[str] = set()
     for item in imports.of_handler(package.handler_file, package.sys_path):
         if item.module in told or distributions.is_built_in(item.module):
@@ -55,12 +58,14 @@ def _imports(
             yield text
 
 
-def _asked(spec: InferenceHandlerSpec, package: Package) -> Requirements | None:
+def _asked(
+    spec: InferenceHandlerSpec, package: Package, base: Sequence[str]
+) -> Requirements | None:
     """Give the requirements that the imports are held against; None: the package has none."""
     environment = spec.environment
     if isinstance(environment, RequirementsEnvironment) and environment.requirements != "auto":
         return None  # what the environment holds is looked at instead
-    asked = requirements.of_package(package.code_dir, base_sets.of(spec, package))
+    asked = requirements.of_package(package.code_dir, base)
     return asked if asked.file is not None or asked.names else None
 
 

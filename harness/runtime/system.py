@@ -8,8 +8,8 @@ VMSTAT = Path("/proc/vmstat")
 def oom_kills(table: Path = VMSTAT) -> int | None:
     """Count the processes that were ended for want of memory; None where it is not counted."""
     try:
-        lines = table.read_text().splitlines()
+        text = table.read_text()
     except OSError:
         return None
-    counts = dict(line.split(" ", 1) for line in lines if " " in line)
-    return int(counts["oom_kill"]) if counts.get("oom_kill", "").isdigit() else None
+    count = f"\n{text}".partition("\noom_kill ")[2].partition("\n")[0]
+    return int(count) if count.isdigit() else None

@@ -26,6 +26,8 @@ def write(root: Path, files: dict[str, str]) -> None:
         ("both", "code/both/__init__.py"),
         ("package.inner", "code/package/inner.py"),
         ("compiled", "code/compiled.cpython-311-x86_64-linux-gnu.so"),
+        ("quick", "code/quick.abi3.so"),
+        ("plain", "code/plain.so"),
         ("namespace", None),
         ("code/inference", None),
         ("missing", None),
@@ -54,6 +56,12 @@ def test_module_is_found_where_import_finds_it(
             "code/package/__init__.py": "",
             "code/package/inner.py": "",
             "code/compiled.cpython-311-x86_64-linux-gnu.so": "",
+            "code/quickly.abi3.so": "",
+            "code/quick.so": "",
+            "code/quick.py": "",
+            "code/quick.abi3.so": "",
+            "code/plain.so": "",
+            "code/plain.py": "",
             "code/namespace/x.py": "",
             "code/folder.py/x": "",
         },
@@ -62,7 +70,7 @@ def test_module_is_found_where_import_finds_it(
     assert found is None if expected is None else found
     if found is not None:
         assert (found.name, found.file) == (name, tmp_path / str(expected))
-    if name.isidentifier() and name not in ("namespace", "compiled"):
+    if name.isidentifier() and name not in ("namespace", "compiled", "quick", "plain"):
         monkeypatch.setattr(sys, "path", [str(tmp_path / "code"), str(tmp_path)])
         real = importlib.util.find_spec(name)
         assert (real and real.origin) == (found and str(found.file))

@@ -12,7 +12,7 @@ from sklearn.linear_model import LinearRegression
 from harness import InferenceHandlerSpec
 from harness.artifacts.package import open_package
 from harness.artifacts.workspace import RunDirectory
-from harness.environments import preflight
+from harness.environments import base_sets, preflight
 from harness.environments.interpreters import Interpreter
 from tests.conftest import MakePackage
 
@@ -28,7 +28,8 @@ def found(
     spec = InferenceHandlerSpec(handler_name="h", packaged_model_path=str(package(content)))
     with RunDirectory() as run:
         interpreter = Interpreter("inherit", sys.executable, sites)
-        return preflight.warnings(spec, open_package(spec, run), interpreter)
+        opened = open_package(spec, run)
+        return preflight.warnings(spec, opened, interpreter, base_sets.of(spec, opened))
 
 
 @pytest.mark.parametrize(
