@@ -41,6 +41,7 @@ from harness.runtime.templates import Choosing
 from harness.stop import Stop
 
 THREADS = "/proc/self/task"
+GARBAGE = 20_000  # objects
 LEAVE_S = 20.0  # more than the end of a worker takes
 LOOK_S = 1.0
 EMPTY_LOOK_S = 0.01
@@ -224,6 +225,7 @@ class Deputies:
             os.close(descriptor)
         self._stop.only_heed()
         gc.freeze()  # else the first collection would copy every page
+        gc.set_threshold(GARBAGE)  # of one handler there is little, and to look for it takes long
         channel = Channel(end)
         try:
             with self._stop.heeded(), Shelf(self._workspace, sharers=self._count) as shelf:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -25,7 +24,6 @@ from harness.errors import HarnessError, SpecError
 from harness.stop import Stop
 
 LOOK_S = 0.5
-GARBAGE = 20_000  # objects
 FAIL_FAST = "an earlier handler failed (--fail-fast)"
 TOO_MANY = "too many handlers failed (--max-failures)"
 INTERRUPTED = "interrupted"
@@ -76,27 +74,12 @@ def run(given: Sequence[Task], options: Options) -> BatchResult:
         return _Batch(given, options, resources).run()
 
 
-@contextmanager
-def _few_collections() -> Iterator[None]:
-    """Have garbage looked for less often, here and in forks, where it is looked for at all.
-
-    A handler leaves little, and whoever looks goes through all entries again, which stay.
-    """
-    before = gc.get_threshold()
-    gc.set_threshold(before[0] and max(before[0], GARBAGE), *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-
-
 class _Batch:
     """One batch from its first task to its last entry."""
 
     def __init__(self, given: Sequence[Task], options: Options, resources: ExitStack) -> None:
         """Open in `resources` whatever lives as long as the batch."""
         self._start = time.monotonic()
-        resources.enter_context(_few_collections())
         self._given = given
         self._options = options
         self._history = History.load(options.state)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import multiprocessing
 import os
@@ -193,23 +192,6 @@ def test_failures_of_a_batch_that_is_resumed_count_with_the_others(tmp_path: Pat
         batch = tester.run_batch(items, jobs=1, max_failures=2, state=state, resume=True)
     assert [entry.name for entry in batch.entries] == ["a", "b"]
     assert [item.handler_name for item in batch.not_run] == ["c"]
-
-
-@pytest.mark.parametrize("often", [0, 700, 50_000])
-def test_garbage_is_looked_for_less_often_in_a_batch_and_then_as_before(
-    tmp_path: Path, often: int
-) -> None:
-    before = gc.get_threshold()
-    meanwhile: list[int] = []
-    gc.set_threshold(often, *before[1:])
-    try:
-        with RuntimeTester() as tester:
-            items = specs(tmp_path, a="pass")
-            tester.run_batch(items, on_result=lambda _: meanwhile.append(gc.get_threshold()[0]))
-        assert gc.get_threshold() == (often, *before[1:])
-    finally:
-        gc.set_threshold(*before)
-    assert meanwhile == [often and max(often, scheduling.GARBAGE)]
 
 
 def test_what_passes_after_a_crash_is_flaky_and_never_clean(tmp_path: Path) -> None:
