@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import subprocess
@@ -14,6 +15,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+
+from tests import wheels
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 RATIOS = ("start", "round-trip", "peers", "bodies", "overhead")
@@ -164,3 +167,20 @@ def test_bench_names_its_parts() -> None:
     assert "startup: the parts are start, round-trip, " in done.stderr
     parts = "batch, growth, isolation, environments, judgement, soak, soak-warm\n"
     assert done.stderr.endswith(parts)
+
+
+@pytest.mark.skipif(not COMMAND.with_name("uv").exists(), reason="uv is not installed beside it")
+def test_uv_takes_a_lock_with_hashes_here_as_pip_does(tmp_path: Path) -> None:
+    # Where uv is on PATH the scripts install with it: it reads the project's file as well.
+    wheel = wheels.make(tmp_path, "tiny", "1.0")
+    lock = tmp_path / "some.lock"
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    lock.write_text(f"tiny==1.0 --hash=sha256:{digest}\n")
+    uv = str(Path(sys.executable).with_name("uv"))
+    words = [uv, "pip", "install", "--dry-run", "--offline", "--require-hashes"]
+    where = ["--no-index", "--find-links", str(tmp_path), "--python", sys.executable]
+    done = subprocess.run(
+        [*words, *where, "-r", str(lock)], cwd=SCRIPTS.parent, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "tiny==1.0" in done.stderr
