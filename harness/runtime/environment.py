@@ -1,6 +1,7 @@
 """What a worker finds around it: its variables, its private directories, what it must read."""
 
 import os
+import secrets
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from harness import serving
 from harness.artifacts.package import Package
 from harness.environments.interpreters import Interpreter
+from harness.errors import WorkerError
 from harness.runtime.guest import Guest
 from harness.specs import InferenceHandlerSpec
 
@@ -41,11 +43,19 @@ class Private:
         return self.beginning + "sandbox-tmp"
 
 
-def private_in(folder: Path, number: int) -> Private:
-    """Make a worker's fresh HOME and TMPDIR below a run directory."""
-    private = Private(f"{folder}/{number}-")
-    os.mkdir(private.home)
-    os.mkdir(private.tmp)
+def private_in(folder: Path) -> Private:
+    """Make a worker's fresh HOME and TMPDIR below a run directory. Raises WorkerError.
+
+    A handler that may write there cannot know what the next worker's will be called.
+    """
+    private = Private(f"{folder}/{secrets.token_hex(8)}-")
+    try:
+        os.mkdir(private.home)
+        os.mkdir(private.tmp)
+    except OSError as error:
+        raise WorkerError(
+            f"a worker's directories cannot be made in {folder}: {error.strerror}"
+        ) from error
     return private
 
 

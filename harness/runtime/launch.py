@@ -3,7 +3,6 @@
 import os
 from contextlib import ExitStack
 from functools import cached_property
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +39,16 @@ class Launcher:
         self._guest = guest
         self._limits = guest.asked.effective_limits
         self._folder = folder
-        self._numbers = count(1)
         self.plan = layers.plan(guest.asked)
         self.interpreter = interpreter
         self.choice = Choice(None, "")
 
     def start(self) -> Session:
-        """Start a worker and wait for its first line. Raises HandlerEnvironmentError."""
-        self._private = environment.private_in(self._folder, next(self._numbers))
+        """Start a worker and wait for its first line.
+
+        Raises HandlerEnvironmentError, and WorkerError where there is no room for one.
+        """
+        self._private = environment.private_in(self._folder)
         session, answer = self._begun(self._process())
         if session.ready is None and self.choice.template is not None:
             # A handler before this one may have ended or spoilt who waited in the template.

@@ -174,8 +174,8 @@ class WorkerProcess:
         """Kill what is left of the tree after its supervisor was killed; count it.
 
         The second net, for a handler that ends its supervisor: processes of the worker's session,
-        and those that still have its mark in their environment. In a sandbox
-        the kernel has ended them all with the supervisor.
+        and those that still have its mark in their environment. In a sandbox the kernel has ended
+        them all with the supervisor.
         """
         self._wait(ENDING_WAIT_S)  # until it has ended, its orphans are its own, not the template's
         if self.group is not None:

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Self
 
 from benchmarks.workers import TIMEOUT_S, launcher, succeed
+from harness.batch.deputies import GARBAGE
 from harness.checks import arguments, calls, series
 from harness.checks.calls import Planned
 from harness.runtime.launch import HandlerLauncher
@@ -62,7 +63,8 @@ def _serve(
 ) -> None:
     """Be one lane, until the other end is closed."""
     other.close()
-    gc.freeze()
+    gc.freeze()  # as a deputy does
+    gc.set_threshold(GARBAGE)
     with _launching(handler) as launch, end:
         try:
             while True:

@@ -27,6 +27,7 @@ from harness import (
 )
 from harness.checks import calls
 from harness.checks.arguments import kept_argument
+from harness.errors import WorkerError
 from tests.conftest import Files, MakePackage
 from tests.handlers.good import packages
 from tests.waiting import wait_until
@@ -164,6 +165,33 @@ def test_each_handler_gets_a_worker_of_its_own(handled: Handled) -> None:
     pieces = {"output_fn": "return str(os.getpid())"}
     pids = {handled(pieces).end_to_end_results[0].response.body for _ in range(3)}
     assert len(pids) == 3
+
+
+SQUATS = """
+home = os.environ['HOME']
+for n in range(1, 9):
+    name = os.path.basename(home).replace('1', str(n), 1)
+    for place in (name, f'{n}-home', f'worker-{n}'):
+        os.makedirs(os.path.join(os.path.dirname(home), place), exist_ok=True)
+data[0] == 9 and os.kill(os.getpid(), 9)
+return data
+"""
+
+
+def test_a_handler_cannot_take_the_directories_of_the_next_worker(handled: Handled) -> None:
+    deadly, other = sample("deadly", "9"), sample("other", "1")
+    result = handled({"predict_fn": SQUATS.strip()}, deadly, other, isolation="process")
+    assert [row.outcome for row in result.predict_fn_results] == ["crashed", "passed"]
+
+
+def test_a_handler_that_removes_its_directories_is_told_in_a_sentence(package: MakePackage) -> None:
+    removes = (
+        "import shutil\nshutil.rmtree(os.path.dirname(os.environ['HOME']))\nos.kill(os.getpid(), 9)"
+    )
+    folder = package({"code/inference.py": code(predict_fn=removes)})
+    spec = spec_for(folder, sample("first"), sample("second"), isolation="process")
+    with pytest.raises(WorkerError, match="directories cannot be made in"):
+        run(spec)
 
 
 def test_times_of_the_stages_are_those_of_the_functions(handled: Handled) -> None:
