@@ -57,12 +57,11 @@ class Worker:
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
 
     def answer(
-        self, request: dict[str, Any], holds_more: Callable[[bool], bool] = lambda look: False
+        self, request: dict[str, Any], holds_more: Callable[[], bool] = lambda: False
     ) -> object:
         """Carry out one request; give the reply, or None where none is due.
 
-        `holds_more` says, afterwards, whether the next request is here already; it is to look for
-        one that came meanwhile where one may: behind the last call of a series, that forgets.
+        `holds_more` says, afterwards, whether the next request is here already.
         """
         follows, self._goes_on = self._goes_on, False
         if request["type"] == "release":
@@ -76,7 +75,7 @@ class Worker:
             self._flush()
         if request.get("forget"):
             self._forget(request["forget"])
-        if holds_more("forget" in request) and self._may_go_on(reply):
+        if holds_more() and self._may_go_on(reply):
             self._goes_on = reply.goes_on = True
         return reply
 

@@ -71,14 +71,8 @@ class Channel:
         line, _, self._pending = b"".join(parts).partition(b"\n")
         return codec.decode(line)
 
-    def holds_more(self, look: bool) -> bool:
-        """Say whether the next request is here as a whole; with `look` see what has come since."""
-        if look and b"\n" not in self._pending and _unread(REQUESTS_FD):
-            self.check_owner()
-            try:
-                self._pending += os.read(REQUESTS_FD, READ_BYTES)
-            except OSError:  # `receive` will meet it, too
-                pass
+    def holds_more(self) -> bool:
+        """Say whether the next request is here as a whole."""
         return b"\n" in self._pending
 
     def send(self, record: object) -> None:

@@ -6,9 +6,8 @@ against the function that failed; what came after it in the same request is not 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
 
 from harness import serving
 from harness.checks import arguments, calls
@@ -129,20 +128,30 @@ class _Requests:
         self._stages = stages
         self._model = model
         self._hopeless: dict[str, str] = {}
-        self._ahead: tuple[Request, str, list[Planned]] | None = None
 
-    def make_all(self, requests: list[Request]) -> None:
-        for request, following in zip_longest(requests, requests[1:]):
+    def make_all(self, requests: Sequence[Request]) -> None:
+        begun = 0
+        while begun < len(requests):
+            request = requests[begun]
             request.skip_reason = self._obstacle(request)
-            if request.skip_reason is None:
-                self._make(request, following)
-                self._live.settle()
-                request.lost_worker = not self._live.running
-                while self._wants_a_repeat(request):
-                    again = Request(request.sample, request.accept)
-                    request.repeats.append(again)
-                    self._make(again)
-                    self._live.settle()
+            if request.skip_reason is not None:
+                begun += 1
+                continue
+            begun += self._make(requests[begun:])
+            last = requests[begun - 1]
+            last.lost_worker = not self._live.running
+            while self._wants_a_repeat(last):
+                last.repeats.append(Request(last.sample, last.accept))
+                self._make(last.repeats[-1:])
+
+    def _in_a_row(self, requests: Sequence[Request]) -> Iterator[Request]:
+        """Give the first, and those after it that are made whatever comes of the one before."""
+        for number, request in enumerate(requests):
+            if number and request.sample.sample_name in self._hopeless:
+                return
+            yield request
+            if _may_be_repeated(request.sample):
+                return
 
     def _obstacle(self, request: Request) -> str | None:
         """Say why a request cannot be made, or bring the handler back and say None."""
@@ -157,17 +166,20 @@ class _Requests:
         self._model = again
         return None
 
-    def _make(self, request: Request, following: Request | None = None) -> None:
-        planned = self._taken(request)
-        made = self._live.calls(
-            planned, forget=True, plan_next=lambda: self._planned_ahead(request, following)
-        )
-        request.calls.update(zip(self._stages, made, strict=False))
-        if made and not self._live.succeeded(made[-1]):
-            stage = self._stages[len(made) - 1]
-            self._remember_hopeless(request, stage, self._live.row(made[-1]))
-        if any(self._live.worker_died(call) for call in made):
-            self._live.restart()
+    def _make(self, requests: Sequence[Request]) -> int:
+        """Make the first of the requests, and others that go out with it; say how many."""
+        if not self._stages:
+            return 1
+        ids = self._live.requests(map(self._planned, self._in_a_row(requests)))
+        for request, made in zip(requests, ids, strict=False):
+            request.calls.update(zip(self._stages, made, strict=False))
+            if not self._live.succeeded(made[-1]):
+                stage = self._stages[len(made) - 1]
+                self._remember_hopeless(request, stage, self._live.row(made[-1]))
+            if any(self._live.worker_died(call) for call in made):
+                self._live.restart()
+        self._live.settle()
+        return len(ids)
 
     def _wants_a_repeat(self, request: Request) -> bool:
         """Say whether to make the request again: to compare, or for the chance to be faster."""
@@ -187,22 +199,6 @@ class _Requests:
 
     def _seconds(self, request: Request) -> float:
         return sum(self._live.row(call).execution_time for call in request.calls.values())
-
-    def _planned_ahead(self, request: Request, following: Request | None) -> list[Planned]:
-        """Plan what is made after a request, if its calls pass; nothing where that is not known."""
-        if following is None or _may_be_repeated(request.sample):
-            return []
-        if following.sample.sample_name in self._hopeless:
-            return []
-        self._ahead = following, self._model, self._planned(following)
-        return self._ahead[2]
-
-    def _taken(self, request: Request) -> list[Planned]:
-        """Give what was planned for a request already, if its model is still there; else plan."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None and ahead[0] is request and ahead[1] == self._model:
-            return ahead[2]
-        return self._planned(request)
 
     def _planned(self, request: Request) -> list[Planned]:
         """Plan the stages of a request, each on what the one before gives."""

@@ -5,9 +5,9 @@ input_fn finds a fresh one.
 """
 
 import secrets
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from typing import Any
 
 import worker.protocol as protocol
@@ -19,7 +19,7 @@ from harness.checks import arguments, calls, series, signatures, verdict
 from harness.checks.calls import NO_REQUEST, Parameter, Planned
 from harness.checks.kept import Kept
 from harness.checks.ledger import Entry, Ledger, Listener
-from harness.checks.series import Made
+from harness.checks.series import Window
 from harness.checks.signatures import Definition
 from harness.environments import base_sets, preflight
 from harness.environments.provided import provided
@@ -40,8 +40,6 @@ from harness.runtime.session import Session
 from harness.runtime.templates import Templates
 from harness.specs import InferenceHandlerSpec
 
-SLOW_S = 0.005  # of calls that went out together; others are over before the next could be queued
-PlanNext = Callable[[], Sequence[Planned]]
 
 
 class LiveHandler:
@@ -67,8 +65,7 @@ class LiveHandler:
         self._launcher = launcher
         self._limits = spec.effective_limits
         self._session: Session | None = None
-        self._ready: Made | None = None
-        self._is_slow = False
+        self._window = Window()
         self._functions: dict[str, protocol.Function] = {}
         self._ledger = Ledger(self._limits, spec.environ_vars, on_row)
         self._deadly: set[str] = set()
@@ -166,65 +163,60 @@ class LiveHandler:
         Starts a worker and loads the handler when there is none. A load that fails is the row of
         the function that needed it.
         """
-        self.calls([planned])
+        self._send([planned])
         return planned.name
 
-    def calls(
-        self,
-        planned: Sequence[Planned],
-        *,
-        forget: bool = False,
-        plan_next: PlanNext | None = None,
-    ) -> list[str]:
-        """Make calls as `call` does, up to the first that does not pass; give their ids.
+    def requests(self, requests: Iterable[Sequence[Planned]]) -> list[list[str]]:
+        """Make the calls of requests, each up to the first that does not pass; give their ids.
 
-        They are sent together, unless somebody is to be told of each as it ends. With `forget`,
-        the worker frees their values after the last. `plan_next` plans the calls that will follow
-        if all goes well: they are made ready while the worker is at work.
+        As many are taken as may go out together, and are made up to the first that does not pass or
+        is not quiet: what came of those is given, of one at the least. The worker frees the values
+        of a request after its last call. Where somebody is to be told of each call as it ends, each
+        goes out alone.
         """
-        made: list[str] = []
-        names = [item.name for item in planned]
-        while len(made) < len(planned) and self._passed(made):
-            failed = self._ensure_loaded()
-            if failed is not None:
-                made.append(names[len(made)])
-                self._enter(planned[len(made) - 1], failed, "import")
+        together = self._window.take(requests) if self._ledger.is_patient else [*islice(requests, 1)]
+        sent = self._send([item for planned in together for item in planned], together)
+        made = []
+        for planned in together:
+            own, sent = sent[: len(planned)], sent[len(planned) :]
+            if not own:
+                self._window.was_broken()
                 break
-            left, then = planned[len(made) :], plan_next
-            if not self._ledger.is_patient:
-                left, then = left[:1], None
-            for item, answer in self._answers(left, names if forget else None, then):
-                self._take(item, answer)
-                made.append(item.name)
-        if forget and made != names:
+            made.append(self._whole(planned, own))
+        return made
+
+    def _whole(self, planned: Sequence[Planned], made: list[str]) -> list[str]:
+        """Make what is left of a request of which the worker passed over the rest."""
+        while len(made) < len(planned) and self._passed(made):
+            made += self._send(planned[len(made) :], [planned])
+        if len(made) < len(planned):
             self.forget(made)
         return made
 
     def _passed(self, made: list[str]) -> bool:
-        return not made or (self._session is not None and self._ledger.succeeded(made[-1]))
+        return self._session is not None and self._ledger.succeeded(made[-1])
 
-    def _answers(
-        self, planned: Sequence[Planned], forget: list[str] | None, plan_next: PlanNext | None
-    ) -> Iterator[tuple[Planned, Answer]]:
-        """Send calls, each after the first to be made if the one before passed and was quiet."""
-        session = self._session
+    def _send(
+        self, planned: Sequence[Planned], requests: Sequence[Sequence[Planned]] = ()
+    ) -> list[str]:
+        """Send calls, each after the first to be made if the one before passed and was quiet.
+
+        Give the ids of those that were made. With the last of a request all its values are freed.
+        """
+        failed = self._ensure_loaded()
+        if failed is not None:
+            self._enter(planned[0], failed, "import")
+            return [planned[0].name]
+        session, made = self._session, []
         assert session is not None
-        ready, self._ready = self._ready, None
-        if ready is None or not ready.serves(session, planned, forget):
-            ready = series.made(session, planned, forget)
-
-        def meanwhile() -> None:
-            following = plan_next() if plan_next is not None else []
-            if following and series.is_small(following):
-                names = [item.name for item in following] if forget else None
-                is_queued = session.takes_more and self._is_slow
-                self._ready = series.made(session, following, names, follows=is_queued)
-                if is_queued:
-                    session.queue(self._ready.series)
-
-        timeout_s, begun = self._limits.timeout_seconds or 0.0, time.monotonic()
-        yield from zip(planned, session.calls(ready.series, timeout_s, meanwhile), strict=False)
-        self._is_slow = time.monotonic() - begun > SLOW_S
+        if not self._ledger.is_patient:
+            planned = planned[:1]
+        timeout_s = self._limits.timeout_seconds or 0.0
+        answers = session.calls(series.made(session, planned, requests), timeout_s)
+        for item, answer in zip(planned, answers, strict=False):
+            self._take(item, answer)
+            made.append(item.name)
+        return made
 
     def _take(self, item: Planned, answer: Answer) -> None:
         """Enter what came of a call."""

@@ -1,47 +1,61 @@
-"""Planned calls made ready to go out together, for one session: their lines, bodies in place."""
+"""Planned calls that go out together: how many requests, and their lines, bodies in place."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import worker.protocol as protocol
 from harness.checks.calls import Planned
 from harness.runtime import wire
-from harness.runtime.bodies import Raw
+from harness.runtime.bodies import INLINE_BYTES, Raw
 from harness.runtime.session import Session
 from harness.runtime.wire import Series
 
-AHEAD_BYTES = 1 << 20
+MOST = 16  # requests; with their bodies the pipe takes them in one write
+LINES_BYTES = 32 * 2**10
+FILE_BYTES = 2**20
 
 
-class Made(NamedTuple):
-    """What was made of which calls, for which session; `forget` as in `made`."""
+class Window:
+    """How many requests of a worker go out together: many, and one by one after a break.
 
-    session: Session
-    planned: Sequence[Planned]
-    forget: list[str] | None
-    series: Series
+    That is for twice as many requests as the time before, so that a worker that is hardly ever
+    quiet passes over little.
+    """
 
-    def serves(
-        self, session: Session, planned: Sequence[Planned], forget: list[str] | None
-    ) -> bool:
-        """Say whether it is of these calls, and the worker is at them or can be sent them."""
-        is_of_these = self[:3] == (session, planned, forget)
-        return is_of_these and (not self.series.calls[0].follows or session.is_at(self.series))
+    def __init__(self) -> None:
+        self._alone = 0
+        self._next_alone = 1
+
+    def take(self, requests: Iterable[Sequence[Planned]]) -> list[Sequence[Planned]]:
+        """Take those that go out together: one, however large it is, or several small ones."""
+        taken: list[Sequence[Planned]] = []
+        lines = files = 0
+        for planned in islice(requests, 1 if self._alone else MOST):
+            sizes = [len(it.data) for call in planned for it in call.given if isinstance(it, Raw)]
+            lines += sum(size for size in sizes if size <= INLINE_BYTES)
+            files += sum(size for size in sizes if size > INLINE_BYTES)
+            is_full = lines >= LINES_BYTES or files >= FILE_BYTES
+            if not (taken and is_full):
+                taken.append(planned)
+            if is_full:
+                break
+        self._alone = max(0, self._alone - 1)
+        return taken
+
+    def was_broken(self) -> None:
+        """Learn that the worker did not go on to the last of what was taken."""
+        self._alone = self._next_alone
+        self._next_alone *= 2
 
 
 def made(
-    session: Session,
-    planned: Sequence[Planned],
-    forget: list[str] | None,
-    *,
-    follows: bool = False,
-) -> Made:
+    session: Session, planned: Sequence[Planned], requests: Sequence[Sequence[Planned]] = ()
+) -> Series:
     """Make calls ready; each after the first is made if the one before passed and was quiet.
 
-    With the call that is the last of `forget` the worker frees the values of all of these. With
-    `follows` the first call, too, is one that follows: on whatever is under way.
+    With the call that is the last of a request the worker frees the values of all of that.
     """
-    last = planned[-1]
+    forget = {own[-1].name: [item.name for item in own] for own in requests}
     messages = [
         protocol.Call(
             id=item.name,
@@ -50,15 +64,9 @@ def made(
             content_type=item.headers.content_type,
             accept=item.headers.accept,
             body_bytes=item.headers.body_bytes,
-            follows=True if follows or item is not planned[0] else None,
-            forget=forget if item is last and forget and item.name == forget[-1] else None,
+            follows=None if item is planned[0] else True,
+            forget=forget.get(item.name),
         )
         for item in planned
     ]
-    return Made(session, planned, forget, wire.series_of(messages))
-
-
-def is_small(planned: Sequence[Planned]) -> bool:
-    """Say whether calls may be made ready long before they are sent: what is large waits twice."""
-    given = [item for call in planned for item in call.given]
-    return sum(len(item.data) for item in given if isinstance(item, Raw)) <= AHEAD_BYTES
+    return wire.series_of(messages)

@@ -50,37 +50,19 @@ class Bodies:
         except OSError:
             self.close()
             raise
-        self._begun = self._written = 0  # from where to where are the bodies of the next request
-        self._sent: list[tuple[int, int]] = []  # and those of requests that the worker has
+        self._written = 0
 
     def carry(self, raw: Raw) -> protocol.Argument:
-        """Make an Argument of bytes, for the next request; large ones are put into the file."""
+        """Make an Argument of bytes, for the next series; large ones are put into the file."""
         if len(raw.data) <= INLINE_BYTES:
             text = base64.b64encode(raw.data).decode("ascii")
             return protocol.Argument(kind=raw.kind, data=text, content_type=raw.content_type)
-        size = len(raw.data)
-        at, rest = self._place(size), memoryview(raw.data)
+        size, at, rest = len(raw.data), self._written, memoryview(raw.data)
         while rest:
             count = os.pwrite(self._requests, rest, self._written)
             self._written += count
             rest = rest[count:]
         return protocol.Argument(kind=raw.kind, at=at, size=size, content_type=raw.content_type)
-
-    def _place(self, size: int) -> int:
-        """Choose where the next body goes: not over one that the worker may not have read yet."""
-        is_first = self._begun == self._written
-        for begin, end in sorted(self._sent):
-            if self._written < end and self._written + size > begin:
-                self._written = end
-        if is_first:
-            self._begun = self._written
-        return self._written
-
-    def send(self) -> None:
-        """Take note that the request goes out now; what is carried next is for another."""
-        if self._written:
-            self._sent.append((self._begun, self._written))
-            self._begun = self._written = 0
 
     def complete(self, reply: wire.Reply, max_bytes: int) -> wire.Reply:
         """Give a reply with the response that it left in the file. Raises Violation."""
@@ -95,10 +77,9 @@ class Bodies:
         os.truncate(self._responses, 0)  # its memory counts as the worker's
         return replace(reply, response=replace(reply.response, body=text, body_encoding=encoding))
 
-    def clear(self, *, but_latest: bool = False) -> None:
-        """Let later bodies be written over those of requests that were answered, or given up."""
-        if self._sent:
-            self._sent = self._sent[-1:] if but_latest else []
+    def clear(self) -> None:
+        """Let later bodies be written over these, whose series was answered, or given up."""
+        self._written = 0
 
     def close(self) -> None:
         """Give back both files."""

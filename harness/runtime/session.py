@@ -8,7 +8,7 @@ import contextlib
 import os
 import select
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import worker.protocol as protocol
@@ -38,7 +38,6 @@ DUMP_LOOK_S = 0.001
 EXIT_GRACE_S = 2.0
 OOM_LOOK_S = 0.1  # a worker may wait for ever for the child that the kernel took
 SIGKILL = 9
-PATIENCE = 3  # so many series that the worker passed over are queued
 
 
 class Session:
@@ -58,8 +57,6 @@ class Session:
         self._log = LogCapture()
         self._keep_log = False
         self._unsent = memoryview(b"")
-        self._queued: Series | None = None
-        self._passed_over = 0
         self._process = process
         group = process.group
         self._limiting = group if group is not None and group.limits_memory else None
@@ -116,26 +113,18 @@ class Session:
             return self._late_answer(message.id, late)
         return self._exchange(data, message.id, ANSWERS[message.type], timeout_s)
 
-    def calls(
-        self, series: Series, timeout_s: float, meanwhile: Callable[[], None] | None = None
-    ) -> Iterator[Answer]:
+    def calls(self, series: Series, timeout_s: float) -> Iterator[Answer]:
         """Send calls in one go; give the answer to each that the worker carried out.
 
         The deadline of one begins with the answer to the one before; whoever takes the answers has
-        no other business. What takes a moment can be done `meanwhile`, when the calls are out and
-        the worker is at work. A series that was queued then is taken up here.
+        no other business.
         """
         calls, data = series
-        if series is self._queued:
-            self._queued, data = None, b""
-        else:
-            assert self._queued is None, "the worker is at calls that nobody has asked about"
-            late = self.settle()
-            if late is not None:
-                yield self._late_answer(calls[0].id, late)
-                return
-            self._series_sent_at = time.monotonic()
-        sent, self._series_sent_at = self._series_sent_at, time.monotonic()
+        late = self.settle()
+        if late is not None:
+            yield self._late_answer(calls[0].id, late)
+            return
+        sent = time.monotonic()
         for call in calls:
             answer = self._exchange(
                 data,
@@ -144,27 +133,11 @@ class Session:
                 timeout_s,
                 sent=sent,
                 is_last=call is calls[-1],
-                meanwhile=meanwhile,
             )
             yield answer
             if not _goes_on(answer.reply):
                 return
-            data, meanwhile = b"", None
-
-    @property
-    def takes_more(self) -> bool:
-        """Whether calls may be queued: the worker does not pass over them as a rule."""
-        return self._passed_over < PATIENCE
-
-    def queue(self, series: Series) -> None:
-        """Send calls that follow, all of them, behind the series that is under way."""
-        self._process.bodies.send()
-        self._write(series.data)
-        self._queued = series
-
-    def is_at(self, series: Series) -> bool:
-        """Say whether a series was queued, and the worker went on with it."""
-        return series is self._queued
+            data = b""
 
     def _late_answer(self, name: str, ending: Ending) -> Answer:
         return self._answer(name, None, ending, 0.0)._replace(late=True)
@@ -183,8 +156,8 @@ class Session:
 
         A second reply, or a death between two calls, belongs to the call that was answered last.
         """
-        if self._ending is not None or self._queued is not None:
-            return self._ending  # what a worker does that is at work belongs to its call
+        if self._ending is not None:
+            return self._ending
         try:
             for descriptor, _ in self._poll.poll(0):
                 if descriptor == self._process.requests:
@@ -206,8 +179,6 @@ class Session:
         """End the worker: politely when it is idle, else at once. Safe to call again."""
         if self._ending is not None:
             return self._ending
-        if self._queued is not None:
-            return self._end("closed", "given up during a call")
         if self.settle() is not None:
             return self._ending  # type: ignore[return-value]
         self._stop_writing()
@@ -228,7 +199,6 @@ class Session:
         *,
         sent: float | None = None,
         is_last: bool = True,
-        meanwhile: Callable[[], None] | None = None,
     ) -> Answer:
         """Write the data and read until the reply, an ending or the deadline: first wins.
 
@@ -241,12 +211,8 @@ class Session:
         self._sampled = 0
         try:
             if data:
-                self._process.bodies.send()
                 self._write(data)
-            if meanwhile is not None:
-                meanwhile()
-            ahead = not is_last or self._queued is not None
-            reply, ending = self._converse(name, kinds, deadline, ahead, wrote=bool(data))
+            reply, ending = self._converse(name, kinds, deadline, not is_last, wrote=bool(data))
         except wire.LineTooLong as error:
             reply, ending = None, self._end("reply", str(error))
         except wire.Violation as error:
@@ -255,15 +221,9 @@ class Session:
             self._end("closed", "interrupted during a call")
             raise
         now = time.monotonic()
-        if not (ahead and _goes_on(reply)):
-            if self._queued is not None:  # the worker passes over it
-                self._queued = None
-                self._passed_over += 1
-            if ending is None:
-                self._process.set_deadline(0.0)
-                self._process.bodies.clear()
-        elif is_last:
-            self._process.bodies.clear(but_latest=True)
+        if ending is None and (is_last or not _goes_on(reply)):
+            self._process.set_deadline(0.0)
+            self._process.bodies.clear()
         # A reply may have waited here while the one before it was looked at.
         elapsed = now - (start if sent is None or reply is None else sent)
         return self._answer(name, reply, ending, elapsed)

@@ -6,7 +6,7 @@ import functools
 import gc
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from typing import Any, Self
@@ -15,6 +15,7 @@ from benchmarks.workers import TIMEOUT_S, launcher, succeed
 from harness.batch.deputies import GARBAGE
 from harness.checks import arguments, calls, series
 from harness.checks.calls import Planned
+from harness.checks.series import Window
 from harness.runtime.launch import HandlerLauncher
 from harness.runtime.session import Session
 from harness.runtime.templates import Templates
@@ -87,24 +88,27 @@ def _launching(handler: str) -> Iterator[HandlerLauncher]:
 
 
 def _work(launch: HandlerLauncher, samples: int, body: str) -> None:
-    """Start a worker, load the handler and make the calls of its requests, each three at once."""
+    """Start a worker, load the handler and make the calls of its requests, as a test sends them."""
     with launch.start() as session:
         succeed(launch.load(session, "load"))
         model = calls.model("/model")
-        _make(session, [model])
-        for _ in range(samples):
-            taken = calls.input_of(body, "text/csv", accept="text/csv")
-            given = arguments.kept_argument(taken.name), arguments.kept_argument(model.name)
-            predicted = calls.predict(*given, taken.headers)
-            prediction = arguments.kept_argument(predicted.name)
-            _make(session, [taken, predicted, calls.output(prediction, "text/csv", taken.headers)])
+        _make(session, [model], [])
+        requests = (_request(model, body) for _ in range(samples))
+        while together := Window().take(requests):
+            _make(session, [item for request in together for item in request], together)
 
 
-def _make(session: Session, planned: list[Planned]) -> None:
+def _request(model: Planned, body: str) -> list[Planned]:
+    taken = calls.input_of(body, "text/csv", accept="text/csv")
+    given = arguments.kept_argument(taken.name), arguments.kept_argument(model.name)
+    predicted = calls.predict(*given, taken.headers)
+    prediction = arguments.kept_argument(predicted.name)
+    return [taken, predicted, calls.output(prediction, "text/csv", taken.headers)]
+
+
+def _make(session: Session, planned: list[Planned], requests: list[Sequence[Planned]]) -> None:
     """Make calls that go out together; all must pass."""
-    names = [item.name for item in planned]
-    forget = names if len(names) > 1 else None
-    answers = [*session.calls(series.made(session, planned, forget).series, TIMEOUT_S)]
+    answers = [*session.calls(series.made(session, planned, requests), TIMEOUT_S)]
     for answer in answers:
         succeed(answer)
     if len(answers) < len(planned):
