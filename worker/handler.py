@@ -45,7 +45,9 @@ def load(name: str, needed: bool) -> Any:
 
     Where a stack does not need one, none is no error: it runs its defaults, without a word.
     """
-    importlib.invalidate_caches()
+    # As importlib.invalidate_caches does, which from Python 3.13 on loads importlib.metadata: that
+    # takes longer than most handlers.
+    sys.path_importer_cache.clear()
     if needed or _is_there(name):
         return importlib.import_module(name)
     return None

@@ -28,6 +28,7 @@ from tests.handlers.good import packages
 NAME = re.compile(r"python(3(\.\d+)?)?")
 ASK = "import sys; sys.stdout.write('%d.%d.%d %s' % (sys.version_info[:3] + (sys.executable,)))"
 OLDEST = (3, 8)
+HEAVY = ("importlib.metadata", "email", "zipfile", "csv", "inspect", "typing", "logging", "ctypes")
 
 
 @functools.cache
@@ -115,6 +116,35 @@ def test_plain_handler_passes_under(python: str, package: MakePackage) -> None:
     assert result.environment.kind == "python"
     refused = result.input_fn_results[1]
     assert refused.success, refused.error_message
+
+
+@pytest.mark.parametrize("start", ["fresh", "warm"])
+@pytest.mark.parametrize("python", found(), ids=lambda path: str(path).lstrip("/"))
+def test_worker_loads_nothing_heavy_for_itself_under(
+    python: str, start: str, package: MakePackage
+) -> None:
+    """What takes longer to load than most handlers is loaded when a handler, or the site, does."""
+    version = found()[python]
+    if version is None or version < (3, 10):
+        pytest.skip(f"{python} cannot tell which names are those of the standard library")
+    listing = f"import sys; loaded = [name for name in {HEAVY} if name in sys.modules]"
+    command = [python, "-s", "-c", f"{listing}; print(loaded)"]
+    by_the_site = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    code = f"{listing}\n\ndef model_fn(model_dir):\n    return loaded\n"
+    spec = InferenceHandlerSpec.model_validate(
+        {
+            "handler_name": "light",
+            "packaged_model_path": str(package({"code/inference.py": code})),
+            "environment": {"python": python},
+            "start": start,
+        }
+    )
+    with RuntimeTester() as tester, tester.open_handler(spec) as handler:
+        model = handler.model_fn()
+        assert handler.environment is not None
+        assert handler.environment.start == start
+    assert model.output_data is not None, model.error_message
+    assert model.output_data.preview == by_the_site.strip()
 
 
 @pytest.mark.parametrize("python", found(), ids=lambda path: str(path).lstrip("/"))
