@@ -41,7 +41,6 @@ from harness.runtime.templates import Templates
 from harness.specs import InferenceHandlerSpec
 
 
-
 class LiveHandler:
     """A handler whose functions can be called one by one, in any order.
 
@@ -174,13 +173,15 @@ class LiveHandler:
         of a request after its last call. Where somebody is to be told of each call as it ends, each
         goes out alone.
         """
-        together = self._window.take(requests) if self._ledger.is_patient else [*islice(requests, 1)]
-        sent = self._send([item for planned in together for item in planned], together)
+        told = not self._ledger.is_patient
+        together = [*islice(requests, 1)] if told else self._window.take(requests)
+        every = [item for planned in together for item in planned]
+        sent = self._send(every, together)
+        self._window.answered(whole=len(sent) == len(every))
         made = []
         for planned in together:
             own, sent = sent[: len(planned)], sent[len(planned) :]
             if not own:
-                self._window.was_broken()
                 break
             made.append(self._whole(planned, own))
         return made

@@ -10,27 +10,29 @@ from harness.runtime.bodies import INLINE_BYTES, Raw
 from harness.runtime.session import Session
 from harness.runtime.wire import Series
 
-MOST = 16  # requests; with their bodies the pipe takes them in one write
+FIRST = 4  # requests: who prints a line for each makes the worker pass over the others
+MOST = 16  # with their bodies the pipe takes them in one write
 LINES_BYTES = 32 * 2**10
 FILE_BYTES = 2**20
 
 
 class Window:
-    """How many requests of a worker go out together: many, and one by one after a break.
+    """How many requests of a worker go out together: a few, then more, one by one after a break.
 
-    That is for twice as many requests as the time before, so that a worker that is hardly ever
+    One by one for twice as many requests as the time before, so that a worker that is hardly ever
     quiet passes over little.
     """
 
     def __init__(self) -> None:
-        self._alone = 0
-        self._next_alone = 1
+        self._size = FIRST
+        self._alone = 0  # so many still go one by one
+        self._pause = 0  # and so many did after the last break
 
     def take(self, requests: Iterable[Sequence[Planned]]) -> list[Sequence[Planned]]:
         """Take those that go out together: one, however large it is, or several small ones."""
         taken: list[Sequence[Planned]] = []
         lines = files = 0
-        for planned in islice(requests, 1 if self._alone else MOST):
+        for planned in islice(requests, 1 if self._alone else self._size):
             sizes = [len(it.data) for call in planned for it in call.given if isinstance(it, Raw)]
             lines += sum(size for size in sizes if size <= INLINE_BYTES)
             files += sum(size for size in sizes if size > INLINE_BYTES)
@@ -39,13 +41,18 @@ class Window:
                 taken.append(planned)
             if is_full:
                 break
-        self._alone = max(0, self._alone - 1)
         return taken
 
-    def was_broken(self) -> None:
-        """Learn that the worker did not go on to the last of what was taken."""
-        self._alone = self._next_alone
-        self._next_alone *= 2
+    def answered(self, *, whole: bool) -> None:
+        """Learn whether the worker made all calls of what was taken, or passed over some."""
+        if not whole:
+            if not self._alone:
+                self._pause = 2 * self._pause or 1
+            self._size, self._alone = FIRST, self._pause
+        elif self._alone:
+            self._alone -= 1
+        else:
+            self._size = min(2 * self._size, MOST)
 
 
 def made(

@@ -57,6 +57,7 @@ class Session:
         self._log = LogCapture()
         self._keep_log = False
         self._unsent = memoryview(b"")
+        self._is_ahead = False  # at a call whose answer nobody waits for yet
         self._process = process
         group = process.group
         self._limiting = group if group is not None and group.limits_memory else None
@@ -134,8 +135,9 @@ class Session:
                 sent=sent,
                 is_last=call is calls[-1],
             )
+            self._is_ahead = _goes_on(answer.reply) and call is not calls[-1]
             yield answer
-            if not _goes_on(answer.reply):
+            if not self._is_ahead:
                 return
             data = b""
 
@@ -143,7 +145,7 @@ class Session:
         return self._answer(name, None, ending, 0.0)._replace(late=True)
 
     def carry(self, raw: Raw) -> protocol.Argument:
-        """Make an argument of the next request of bytes."""
+        """Make an argument of the next series of bytes."""
         return self._process.bodies.carry(raw)
 
     def release(self, ids: list[str]) -> None:
@@ -179,6 +181,8 @@ class Session:
         """End the worker: politely when it is idle, else at once. Safe to call again."""
         if self._ending is not None:
             return self._ending
+        if self._is_ahead:
+            return self._end("closed", "given up during a call")
         if self.settle() is not None:
             return self._ending  # type: ignore[return-value]
         self._stop_writing()

@@ -94,8 +94,10 @@ def _work(launch: HandlerLauncher, samples: int, body: str) -> None:
         model = calls.model("/model")
         _make(session, [model], [])
         requests = (_request(model, body) for _ in range(samples))
-        while together := Window().take(requests):
+        window = Window()
+        while together := window.take(requests):
             _make(session, [item for request in together for item in request], together)
+            window.answered(whole=True)
 
 
 def _request(model: Planned, body: str) -> list[Planned]:

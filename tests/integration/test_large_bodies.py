@@ -182,24 +182,20 @@ def test_caps_hold(package: MakePackage) -> None:
     assert answered(run("", BINARY, package, limits={"max_file_bytes": 100_000})) == BINARY
 
 
-def test_bodies_lie_one_after_another_beside_those_of_a_request_that_is_not_answered() -> None:
+def test_bodies_of_a_series_lie_one_after_another_and_those_of_the_next_over_them() -> None:
     bodies = Bodies()
+    given = bodies.given[0]
     try:
-        first = bodies.carry(Raw("body", BINARY))
-        second = bodies.carry(Raw("bytes", TEXT))
-        assert (first.at, first.size) == (0, len(BINARY))
-        assert (second.at, second.size) == (len(BINARY), len(TEXT))
-        assert os.pread(bodies.given[0], 9, len(BINARY)) == TEXT[:9]
-        bodies.send()
-        both = len(BINARY) + len(TEXT)
-        assert bodies.carry(Raw("body", TEXT)).at == both
-        bodies.send()
-        bodies.clear(but_latest=True)
-        fits = bodies.carry(Raw("body", BINARY))
-        assert fits.at == 0, "the first request was answered"
-        assert bodies.carry(Raw("body", BINARY)).at == both + len(TEXT), "not over the second"
-        bodies.send()
-        bodies.clear()
+        for series in ([BINARY, TEXT, BINARY[::-1]], [TEXT, BINARY]):
+            carried = [bodies.carry(Raw("body", data)) for data in series]
+            small = bodies.carry(Raw("bytes", b"small"))
+            assert (small.at, small.size) == (None, None)
+            assert [body.size for body in carried] == [len(data) for data in series]
+            ends = [0, len(series[0]), len(series[0]) + len(series[1])]
+            assert [body.at for body in carried] == ends[: len(series)]
+            whole = b"".join(series)
+            assert os.pread(given, len(whole), 0) == whole
+            bodies.clear()
         assert bodies.carry(Raw("body", TEXT)).at == 0
     finally:
         bodies.close()
@@ -210,9 +206,8 @@ def test_file_of_bodies_does_not_grow_with_the_number_of_requests() -> None:
     try:
         for size in (1, 3, 2, 3, 1, 1, 3, 3, 2, 1) * 5:
             bodies.carry(Raw("body", b"x" * (size * 100_000)))
-            bodies.send()
-            bodies.clear(but_latest=True)
-        assert os.fstat(bodies.given[0]).st_size <= 3 * 300_000
+            bodies.clear()
+        assert os.fstat(bodies.given[0]).st_size <= 300_000
     finally:
         bodies.close()
 
