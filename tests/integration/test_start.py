@@ -10,6 +10,7 @@ import sys
 import tempfile
 import venv
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 from harness import InferenceHandlerSpec, InferenceTestResult, InferenceTestSample, RuntimeTester
 from harness.errors import HandlerEnvironmentError
 from harness.runtime import layers
+from harness.runtime.process import CHILD
 from harness.spec_environment import PythonEnvironment
 from harness.specs import Limits
 from tests.adversarial.conftest import processes_of
@@ -630,9 +632,13 @@ def waits() -> bool:
 
 
 def running() -> set[int]:
-    """List what runs below this process; the template keeps ended ones until its next order."""
-    found = psutil.Process().children(recursive=True)
-    return {child.pid for child in found if child.status() != psutil.STATUS_ZOMBIE}
+    """List what was started for handlers; the template keeps ended ones until its next order."""
+    found = set()
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # one that has ended by now
+            if child.status() != psutil.STATUS_ZOMBIE and CHILD in child.cmdline():
+                found.add(child.pid)
+    return found
 
 
 DAEMON = """
