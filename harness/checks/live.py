@@ -7,7 +7,6 @@ input_fn finds a fresh one.
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import islice
 from typing import Any
 
 import worker.protocol as protocol
@@ -168,13 +167,11 @@ class LiveHandler:
     def requests(self, requests: Iterable[Sequence[Planned]]) -> list[list[str]]:
         """Make the calls of requests, each up to the first that does not pass; give their ids.
 
-        As many are taken as may go out together, and are made up to the first that does not pass or
-        is not quiet: what came of those is given, of one at the least. The worker frees the values
-        of a request after its last call. Where somebody is to be told of each call as it ends, each
-        goes out alone.
+        As many are taken as may go out together, and begun up to the first in which a call does not
+        pass or is not quiet: one at the least. The worker frees the values of a request after its
+        last call.
         """
-        told = not self._ledger.is_patient
-        together = [*islice(requests, 1)] if told else self._window.take(requests)
+        together = self._window.take(requests)
         every = [item for planned in together for item in planned]
         sent = self._send(every, together)
         self._window.answered(whole=len(sent) == len(every))
@@ -202,7 +199,8 @@ class LiveHandler:
     ) -> list[str]:
         """Send calls, each after the first to be made if the one before passed and was quiet.
 
-        Give the ids of those that were made. With the last of a request all its values are freed.
+        Give the ids of those that were made: of the first alone, where somebody is to be told of
+        each as it ends. With the last of a request all its values are freed.
         """
         failed = self._ensure_loaded()
         if failed is not None:
