@@ -137,20 +137,21 @@ class _Requests:
             if request.skip_reason is not None:
                 begun += 1
                 continue
-            begun += self._make(requests[begun:])
+            begun += self._make(requests, begun)
             last = requests[begun - 1]
             last.lost_worker = not self._live.running
             while self._wants_a_repeat(last):
                 last.repeats.append(Request(last.sample, last.accept))
-                self._make(last.repeats[-1:])
+                self._make(last.repeats, len(last.repeats) - 1)
 
-    def _in_a_row(self, requests: Sequence[Request]) -> Iterator[Request]:
-        """Give the first, and those after it that are made whatever comes of the one before."""
-        for number, request in enumerate(requests):
-            if number and request.sample.sample_name in self._hopeless:
+    def _in_a_row(self, requests: Sequence[Request], begun: int) -> Iterator[Request]:
+        """Give the next, and those after it that are made whatever comes of the one before."""
+        for number in range(begun, len(requests)):
+            sample = requests[number].sample
+            if number > begun and sample.sample_name in self._hopeless:
                 return
-            yield request
-            if _may_be_repeated(request.sample):
+            yield requests[number]
+            if _may_be_repeated(sample):
                 return
 
     def _obstacle(self, request: Request) -> str | None:
@@ -166,12 +167,12 @@ class _Requests:
         self._model = again
         return None
 
-    def _make(self, requests: Sequence[Request]) -> int:
-        """Make the first of the requests, and others that go out with it; say how many."""
+    def _make(self, requests: Sequence[Request], begun: int) -> int:
+        """Make the next of the requests, and others that go out with it; say how many."""
         if not self._stages:
             return 1
-        ids = self._live.requests(map(self._planned, self._in_a_row(requests)))
-        for request, made in zip(requests, ids, strict=False):
+        ids = self._live.requests(map(self._planned, self._in_a_row(requests, begun)))
+        for request, made in zip(requests[begun : begun + len(ids)], ids, strict=True):
             request.calls.update(zip(self._stages, made, strict=False))
             if not self._live.succeeded(made[-1]):
                 stage = self._stages[len(made) - 1]
