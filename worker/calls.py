@@ -56,13 +56,8 @@ class Worker:
             # Line by line, so that a crash does not take the last words with it.
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
 
-    def answer(
-        self, request: dict[str, Any], holds_more: Callable[[], bool] = lambda: False
-    ) -> object:
-        """Carry out one request; give the reply, or None where none is due.
-
-        `holds_more` says, afterwards, whether the next request is here already.
-        """
+    def answer(self, request: dict[str, Any]) -> object:
+        """Carry out one request; give the reply, or None where none is due."""
         follows, self._goes_on = self._goes_on, False
         if request["type"] == "release":
             self._forget(request["ids"])
@@ -75,7 +70,7 @@ class Worker:
             self._flush()
         if request.get("forget"):
             self._forget(request["forget"])
-        if holds_more() and self._may_go_on(reply):
+        if request.get("leads") and self._may_go_on(reply):
             self._goes_on = reply.goes_on = True
         return reply
 

@@ -250,6 +250,7 @@ class Call(Strict):
     """Call one function of the handler. Answered by Returned, Raised or Refused.
 
     follows: only if the reply to the request before says goes_on; else passed over, with no answer.
+    leads: a call that follows is sent too, and carried out at once if this one passed quietly.
     forget: the ids of calls whose values are forgotten when this one was carried out.
     """
 
@@ -260,6 +261,7 @@ class Call(Strict):
     accept: str | None = None
     body_bytes: Count = 0
     follows: bool | None = None
+    leads: bool | None = None
     forget: list[str] | None = None
     type: Literal["call"] = "call"
 

@@ -45,7 +45,7 @@ def _serve(channel: Any, renew: Callable[[], None] | None) -> None:
             from .calls import Worker
 
             worker = Worker(renew)
-        reply = worker.answer(request, channel.holds_more)
+        reply = worker.answer(request)
         if reply is not None:
             channel.send(reply)
             if getattr(reply, "fatal", False):

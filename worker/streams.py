@@ -70,10 +70,6 @@ class Channel:
         line, _, self._pending = b"".join(parts).partition(b"\n")
         return codec.decode(line)
 
-    def holds_more(self) -> bool:
-        """Say whether the next request is here as a whole."""
-        return b"\n" in self._pending
-
     def send(self, record: object) -> None:
         """Write one reply, or leave: a worker that cannot answer is of no use."""
         self.check_owner()

@@ -7,6 +7,7 @@ input_fn finds a fresh one.
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import chain, tee
 from typing import Any
 
 import worker.protocol as protocol
@@ -18,7 +19,7 @@ from harness.checks import arguments, calls, series, signatures, verdict
 from harness.checks.calls import NO_REQUEST, Parameter, Planned
 from harness.checks.kept import Kept
 from harness.checks.ledger import Entry, Ledger, Listener
-from harness.checks.series import Window
+from harness.checks.series import Part, Window
 from harness.checks.signatures import Definition
 from harness.environments import base_sets, preflight
 from harness.environments.provided import provided
@@ -161,7 +162,7 @@ class LiveHandler:
         Starts a worker and loads the handler when there is none. A load that fails is the row of
         the function that needed it.
         """
-        self._send([planned])
+        self._send([Part([planned])])
         return planned.name
 
     def requests(self, requests: Iterable[Sequence[Planned]]) -> list[list[str]]:
@@ -171,22 +172,23 @@ class LiveHandler:
         pass or is not quiet: one at the least. The worker frees the values of a request after its
         last call.
         """
-        together = self._window.take(requests)
-        every = [item for planned in together for item in planned]
-        sent = self._send(every, together)
-        self._window.answered(whole=len(sent) == len(every))
+        taken, together = tee(self._window.take(requests))
+        sent = self._send(taken)
         made = []
-        for planned in together:
+        is_whole = True
+        for planned, _, _ in together:
             own, sent = sent[: len(planned)], sent[len(planned) :]
+            is_whole &= len(own) == len(planned)
             if not own:
                 break
             made.append(self._whole(planned, own))
+        self._window.answered(whole=is_whole)
         return made
 
     def _whole(self, planned: Sequence[Planned], made: list[str]) -> list[str]:
         """Make what is left of a request of which the worker passed over the rest."""
         while len(made) < len(planned) and self._passed(made):
-            made += self._send(planned[len(made) :], [planned])
+            made += self._send([Part(planned[len(made) :], planned)])
         if len(made) < len(planned):
             self.forget(made)
         return made
@@ -194,25 +196,26 @@ class LiveHandler:
     def _passed(self, made: list[str]) -> bool:
         return self._session is not None and self._ledger.succeeded(made[-1])
 
-    def _send(
-        self, planned: Sequence[Planned], requests: Sequence[Sequence[Planned]] = ()
-    ) -> list[str]:
+    def _send(self, parts: Iterable[Part]) -> list[str]:
         """Send calls, each after the first to be made if the one before passed and was quiet.
 
         Give the ids of those that were made: of the first alone, where somebody is to be told of
-        each as it ends. With the last of a request all its values are freed.
+        each as it ends.
         """
         failed = self._ensure_loaded()
         if failed is not None:
-            self._enter(planned[0], failed, "import")
-            return [planned[0].name]
+            first = next(iter(parts)).planned[0]
+            self._enter(first, failed, "import")
+            return [first.name]
+        if not self._ledger.is_patient:
+            parts = [Part(next(iter(parts)).planned[:1])]
         session, made = self._session, []
         assert session is not None
-        if not self._ledger.is_patient:
-            planned = planned[:1]
+        parts, sent = tee(parts)
+        planned = chain.from_iterable(part.planned for part in sent)
         timeout_s = self._limits.timeout_seconds or 0.0
-        answers = session.calls(series.made(session, planned, requests), timeout_s)
-        for item, answer in zip(planned, answers, strict=False):
+        for answer in session.calls(series.made(session, parts), timeout_s):
+            item = next(planned)
             self._take(item, answer)
             made.append(item.name)
         return made

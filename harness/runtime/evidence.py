@@ -41,7 +41,7 @@ class Ending:
 class Answer(NamedTuple):
     """What came of one request: a reply, or the ending of the worker."""
 
-    id: str
+    id: str  # of the request; empty for a call that was not made
     reply: wire.Reply | None
     ending: Ending | None
     elapsed_s: float

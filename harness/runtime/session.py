@@ -8,7 +8,7 @@ import contextlib
 import os
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import worker.protocol as protocol
@@ -114,32 +114,48 @@ class Session:
             return self._late_answer(message.id, late)
         return self._exchange(data, message.id, ANSWERS[message.type], timeout_s)
 
-    def calls(self, series: Series, timeout_s: float) -> Iterator[Answer]:
+    def calls(self, go: Iterable[Series], timeout_s: float) -> Iterator[Answer]:
         """Send calls in one go; give the answer to each that the worker carried out.
 
-        The deadline of one begins with the answer to the one before; whoever takes the answers has
-        no other business.
+        The worker is at the first series while the others are made. The deadline of a call begins
+        with the answer to the one before, that of the first when all are sent; whoever takes the
+        answers has no other business. Raises what making them raises.
         """
-        calls, data = series
         late = self.settle()
         if late is not None:
-            yield self._late_answer(calls[0].id, late)
+            yield self._late_answer("", late)  # no call is made, for that takes the files of bodies
             return
         sent = time.monotonic()
+        calls = self._send(go, sent + timeout_s)
         for call in calls:
+            is_last = call is calls[-1]
             answer = self._exchange(
-                data,
-                call.id,
-                ANSWERS[call.type],
-                timeout_s,
-                sent=sent,
-                is_last=call is calls[-1],
+                b"", call.id, ANSWERS[call.type], timeout_s, sent=sent, is_last=is_last
             )
-            self._is_ahead = _goes_on(answer.reply) and call is not calls[-1]
+            self._is_ahead = _goes_on(answer.reply) and not is_last
             yield answer
             if not self._is_ahead:
                 return
-            data = b""
+
+    def _send(self, go: Iterable[Series], deadline: float) -> list[protocol.Call]:
+        """Write the first series as soon as it is made, and the others, all at once, after it."""
+        calls: list[protocol.Call] = []
+        others: list[bytes] = []
+        self._process.set_deadline(deadline + SECOND_NET_S)
+        try:
+            for series in go:
+                if calls:
+                    others.append(series.data)
+                else:
+                    self._write(series.data)
+                calls += series.calls
+            self._write(b"".join(others))
+        except BaseException:
+            if calls:
+                self._end("closed", "given up during a call")
+            raise
+        self._is_ahead = True
+        return calls
 
     def _late_answer(self, name: str, ending: Ending) -> Answer:
         return self._answer(name, None, ending, 0.0)._replace(late=True)

@@ -44,7 +44,7 @@ _calls: TypeAdapter[protocol.Call] = TypeAdapter(protocol.Call)
 
 
 class Series(NamedTuple):
-    """Calls that go out together, as bytes: all but the first are calls that follow."""
+    """Calls that are written at once, as bytes."""
 
     calls: Sequence[protocol.Call]
     data: bytes

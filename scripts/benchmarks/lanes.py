@@ -6,8 +6,9 @@ import functools
 import gc
 import multiprocessing
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import tee
 from multiprocessing.connection import Connection
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ from benchmarks.workers import TIMEOUT_S, launcher, succeed
 from harness.batch.deputies import GARBAGE
 from harness.checks import arguments, calls, series
 from harness.checks.calls import Planned
-from harness.checks.series import Window
+from harness.checks.series import Part, Window
 from harness.runtime.launch import HandlerLauncher
 from harness.runtime.session import Session
 from harness.runtime.templates import Templates
@@ -92,12 +93,13 @@ def _work(launch: HandlerLauncher, samples: int, body: str) -> None:
     with launch.start() as session:
         succeed(launch.load(session, "load"))
         model = calls.model("/model")
-        _make(session, [model], [])
-        requests = (_request(model, body) for _ in range(samples))
+        _make(session, [Part([model])])
+        requests = [_request(model, body) for _ in range(samples)]
         window = Window()
-        while together := window.take(requests):
-            _make(session, [item for request in together for item in request], together)
+        while requests:
+            made = _make(session, window.take(requests))
             window.answered(whole=True)
+            del requests[: made // len(requests[0])]
 
 
 def _request(model: Planned, body: str) -> list[Planned]:
@@ -108,10 +110,12 @@ def _request(model: Planned, body: str) -> list[Planned]:
     return [taken, predicted, calls.output(prediction, "text/csv", taken.headers)]
 
 
-def _make(session: Session, planned: list[Planned], requests: list[Sequence[Planned]]) -> None:
-    """Make calls that go out together; all must pass."""
-    answers = [*session.calls(series.made(session, planned, requests), TIMEOUT_S)]
+def _make(session: Session, parts: Iterable[Part]) -> int:
+    """Make calls that go out together; say how many. All must pass."""
+    parts, sent = tee(parts)
+    answers = [*session.calls(series.made(session, parts), TIMEOUT_S)]
     for answer in answers:
         succeed(answer)
-    if len(answers) < len(planned):
+    if len(answers) < sum(len(part.planned) for part in sent):
         raise SystemExit("the worker passed over a call")
+    return len(answers)

@@ -21,7 +21,7 @@ from harness import InferenceHandlerSpec, InferenceTestResult, Limits, RuntimeTe
 from harness.checks import arguments, calls, series
 from harness.checks.ledger import Entry, Ledger
 from harness.checks.live import LiveHandler
-from harness.checks.series import FILE_BYTES, FIRST, LINES_BYTES, MOST, Window
+from harness.checks.series import FILE_BYTES, FIRST, LINES_BYTES, MOST, Part, Window
 from harness.results import FunctionTestResult
 from harness.runtime import wire
 from harness.runtime.session import Session
@@ -127,9 +127,16 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     goes: list[list[str]] = []
     encode, send = wire.encode, Session.calls
 
-    def seen(session: Session, series: Series, timeout_s: float) -> Any:
-        goes.append([call.function for call in series.calls])
-        return send(session, series, timeout_s)
+    def seen(session: Session, go: Iterable[Series], timeout_s: float) -> Any:
+        functions: list[str] = []
+        goes.append(functions)
+
+        def noting() -> Iterator[Series]:
+            for made in go:
+                functions.extend(call.function for call in made.calls)
+                yield made
+
+        return send(session, noting(), timeout_s)
 
     def seen_encode(message: object) -> bytes:
         if isinstance(message, protocol.Release):
@@ -441,9 +448,12 @@ def test_requests_that_go_out_together_are_one_series_for_the_worker(package: Ma
         sizes = (100_000, 1, 200_000)
         requests = [request(model, "x" * size) for size in sizes]
         every = [item for own in requests for item in own]
-        made, data = series.made(session, every, requests)
+        parts = [*series.made(session, Window().take(requests))]
+        assert [len(part.calls) for part in parts] == [3, 3, 3]
+        made = [call for part in parts for call in part.calls]
         assert [call.id for call in made] == [item.name for item in every]
         assert [call.follows for call in made] == [None, *[True] * 8]
+        assert [call.leads for call in made] == [*[True] * 8, None]
         for call, own in zip(made[2::3], requests, strict=True):
             assert call.forget == [item.name for item in own]
         assert not any(call.forget for call in (*made[::3], *made[1::3]))
@@ -451,9 +461,58 @@ def test_requests_that_go_out_together_are_one_series_for_the_worker(package: Ma
         assert [(body.at, body.size) for body in bodies] == [
             (0, 100_000), (None, None), (100_000, 200_000)
         ]  # fmt: skip
-        assert data.count(b"\n") == len(every)
-        alone = series.made(session, every[:1]).calls
-        assert [(call.follows, call.forget) for call in alone] == [(None, None)]
+        assert all(part.data.count(b"\n") == len(part.calls) for part in parts)
+        (alone,) = series.made(session, [Part(every[:1])])
+        assert [(it.follows, it.leads, it.forget) for it in alone.calls] == [(None, None, None)]
+
+
+def test_worker_is_at_the_first_request_while_the_others_are_made(
+    package: MakePackage, tmp_path: Path
+) -> None:
+    """It waits for those that it was told of, however long that takes."""
+    over = tmp_path / "over"
+    spec = spec_for(package, output_fn=f"open({str(over)!r}, 'w').close()", isolation="process")
+    with RuntimeTester() as tester, tester.open_handler(spec) as live:
+        model = live.call(calls.model(live.package.model_dir))
+        session = live._session
+        assert session is not None
+
+        def planning() -> Iterator[list[calls.Planned]]:
+            yield request(model, "0")
+            yield request(model, "1")  # the first is sent when it is known that another follows
+            assert wait_until(over.exists, LONG_S)
+            yield request(model, "2")
+
+        made = live.requests(planning())
+        assert outcomes(live, made) == [["passed"] * 3] * SAMPLES
+        assert live._session is session
+
+
+@pytest.mark.parametrize("failing", range(SAMPLES))
+def test_worker_that_has_begun_is_given_up_when_the_others_cannot_be_made(
+    failing: int, package: MakePackage, tmp_path: Path
+) -> None:
+    """Nobody would wait for its answers."""
+    left = tmp_path / "left"
+    spec = spec_for(package, top=LAST_WORDS.format(str(left)), isolation="process")
+    with RuntimeTester() as tester, tester.open_handler(spec) as live:
+        model = live.call(calls.model(live.package.model_dir))
+        session = live._session
+        assert session is not None
+
+        def planning() -> Iterator[list[calls.Planned]]:
+            for number in range(SAMPLES):
+                if number == failing:
+                    raise ZeroDivisionError
+                yield request(model, str(number))
+
+        with pytest.raises(ZeroDivisionError):
+            live.requests(planning())
+        begun = failing > 1  # the first is sent when it is known whether another follows
+        assert session.alive != begun
+        if begun:
+            assert session.close().detail == "given up during a call"
+    assert left.exists() != begun, "a worker that has nothing to do is asked to leave"
 
 
 @pytest.mark.parametrize("broken", ["nowhere", "input_fn", "predict_fn", "output_fn"])

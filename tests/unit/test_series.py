@@ -32,8 +32,11 @@ def taken(window: Window, requests: Sequence[list[Planned]], most: int = 1000) -
     counts: list[int] = []
     left = list(requests)
     while left and len(counts) < most:
-        together = window.take(left)
+        parts = [*window.take(left)]
+        together = [part.planned for part in parts]
         assert together == left[: len(together)], "in their order, none left out"
+        assert [part.frees for part in parts] == together
+        assert [part.leads for part in parts] == [*[True] * (len(parts) - 1), False]
         counts.append(len(together))
         window.answered(whole=True)
         left = left[len(together) :]
@@ -87,8 +90,23 @@ def test_no_more_is_asked_for_than_one_that_does_not_fit() -> None:
         ([FILE_BYTES] * 3, 1),
     ):
         asked.clear()
-        Window().take(planning(sizes))
+        assert len([*Window().take(planning(sizes))]) <= count
         assert len(asked) == count
+
+
+def test_one_is_given_as_soon_as_it_is_known_whether_another_follows() -> None:
+    """The worker may begin with it while the others are planned."""
+    asked: list[int] = []
+
+    def planning() -> Iterator[list[Planned]]:
+        for number in range(FIRST):
+            asked.append(number)
+            yield request(1)
+
+    parts = Window().take(planning())
+    for number, part in enumerate(parts):
+        assert asked == [*range(min(number + 2, FIRST))]
+        assert part.leads == (number < FIRST - 1)
 
 
 def test_first_a_few_go_together_then_twice_as_many_each_time() -> None:
@@ -123,10 +141,10 @@ def test_break_while_requests_go_alone_has_as_many_alone_again() -> None:
 
 def test_worker_that_always_passes_over_some_has_requests_alone_for_ever() -> None:
     window = Window()
-    assert len(window.take(SMALL)) == FIRST
+    assert len([*window.take(SMALL)]) == FIRST
     for _ in range(1000):
         window.answered(whole=False)
-        assert len(window.take(SMALL)) == 1
+        assert len([*window.take(SMALL)]) == 1
 
 
 def test_one_that_goes_alone_may_be_of_any_size() -> None:
