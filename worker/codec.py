@@ -40,7 +40,7 @@ def decode(line: bytes) -> Any:
             value, end = _scan(text, 0)
         except Exception:  # a broken line, or a scanner that changed: let json say which
             return _json().loads(text)
-        if end == len(text) or not text[end:].strip():
+        if end == len(text) or not text[end:].strip(" \t\n\r"):
             return value
     return _json().loads(text)
 

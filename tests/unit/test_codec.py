@@ -40,6 +40,7 @@ BROKEN = {
     "blank": b"  ",
     "half": b'{"a": [1',
     "more behind it": b"{} {}",
+    "white space that is none of JSON's": b"0\x0b",
     "byte order mark": b"\xef\xbb\xbf{}",
     "UTF-16": "{}".encode("utf-16"),
     "invalid UTF-8": b'"\xff"',
