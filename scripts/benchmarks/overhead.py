@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,13 +16,14 @@ from harness import InferenceHandlerSpec, InferenceTestResult, InferenceTestSamp
 
 NAME = "overhead"
 WORDS = """\
-`scripts/bench overhead`. A random forest of scikit-learn, with so many trees that predict_fn takes
-some 20 ms here; 100 samples of 1,000 rows, one accept type. The floor is one process that imports
-the handler, loads the model, and calls the functions for each sample; what is compared is the time
-from the beginning of the first request to the end of the last as the handler sees it, without
-start, import and model. From one process to the next this machine's speed changes by more than the
-target. So another handler makes each request once more by itself, in its worker, and tells how long
-that took: its tested requests are held to those, each beside the other."""
+`scripts/bench overhead`. A random forest of scikit-learn, with so many trees that predict_fn
+takes some 20 ms here, counted anew in each round; 100 samples of 1,000 rows, one accept type.
+The floor is one process that imports the handler, loads the model, and calls the functions for
+each sample; what is compared is the time from the beginning of the first request to the end of
+the last as the handler sees it, without start, import and model. From one process to the next
+this machine's speed changes by more than the target. So another handler makes each request once
+more by itself, in its worker, and tells how long that took: its tested requests are held to
+those, each beside the other."""
 SAMPLES = 100
 PREDICT_S = 0.020
 HANDLER = """
@@ -77,28 +77,37 @@ def output_fn(prediction, accept):
     return answer
 """
 TRAIN = """
-import sys, time, joblib, numpy
+import sys, joblib, numpy
 from sklearn.ensemble import RandomForestClassifier
 rows = numpy.random.default_rng(7).uniform(size=(2000, 8))
-asked = numpy.loadtxt(sys.argv[3], delimiter=",")
+forest = RandomForestClassifier(n_estimators=400, random_state=7)
+joblib.dump(forest.fit(rows, rows[:, 0] > rows[:, 1]), sys.argv[1])
+"""
+CUT = """
+import sys, time, joblib, numpy
+forest = joblib.load(sys.argv[1])
+trees = forest.estimators_
+asked = numpy.loadtxt(sys.argv[2], delimiter=",")
 
-def fitted(trees):
-    forest = RandomForestClassifier(n_estimators=trees, random_state=7)
-    return forest.fit(rows, rows[:, 0] > rows[:, 1])
+def cut(count):
+    forest.estimators_ = trees[:max(1, round(count))]
+    forest.n_estimators = len(forest.estimators_)
 
-def seconds(forest):
+def seconds(count):
+    cut(count)
     times = []
-    for _ in range(40):
+    for _ in range(20):
         begin = time.perf_counter()
         forest.predict_proba(asked)
         times.append(time.perf_counter() - begin)
-    return sorted(times)[20]
+    return sorted(times)[10]
 
-few, many = fitted(100), fitted(200)  # a prediction costs something beside what each tree takes
-more = [seconds(forest) for forest in (few, many, few, many)]
-each = max(1e-6, (more[1] + more[3] - more[0] - more[2]) / 2 / 100)
-trees = 100 + (float(sys.argv[2]) - (more[0] + more[2]) / 2) / each
-joblib.dump(fitted(max(1, round(trees))), sys.argv[1])
+few, many = 50, 150  # a prediction costs something beside what each tree takes
+took = [seconds(count) for count in (few, many, few, many)]
+each = max(1e-6, (took[1] + took[3] - took[0] - took[2]) / 2 / (many - few))
+cut(few + (float(sys.argv[3]) - (took[0] + took[2]) / 2) / each)
+for file in sys.argv[4:]:
+    joblib.dump(forest, file)
 """
 DIRECT = """
 import sys
@@ -126,17 +135,17 @@ def overhead_cases() -> Iterator[list[Case]]:
     with tempfile.TemporaryDirectory() as folder:
         alone, beside = Path(folder, "alone"), Path(folder, "beside")
         write(alone, {"inference.py": HANDLER})
-        body = Path(folder, "body")
-        body.write_text(ROWS)
-        words = [sys.executable, "-c", TRAIN, f"{alone}/model.joblib", str(PREDICT_S), str(body)]
-        subprocess.run(words, check=True)
         own = BESIDE.replace("SAMPLES", str(SAMPLES))
         write(beside, {"inference.py": own, "forest.py": HANDLER})
-        shutil.copy(alone / "model.joblib", beside)
+        body, whole = Path(folder, "body"), Path(folder, "whole")
+        body.write_text(ROWS)
+        subprocess.run([sys.executable, "-c", TRAIN, str(whole)], check=True)
+        models = [str(package / "model.joblib") for package in (alone, beside)]
+        fit = [sys.executable, "-c", CUT, str(whole), str(body), str(PREDICT_S), *models]
         base = f"{SAMPLES} requests, called directly"
         both = Beside(beside)
         yield [
-            Case(base, functools.partial(directly, str(alone), str(body)), base),
+            Case(base, functools.partial(directly, fit, str(alone), str(body)), base),
             Case(f"{SAMPLES} requests, tested", functools.partial(tested, alone), base, 1.05),
             Case(f"{base}, between others", both.direct, f"{base}, between others"),
             Case(
@@ -174,8 +183,9 @@ class Beside:
         return self._tested
 
 
-def directly(folder: str, body: str) -> float:
-    """Time the requests in one process."""
+def directly(fit: list[str], folder: str, body: str) -> float:
+    """Time the requests in one process, of a forest that is fitted to the machine as it is now."""
+    subprocess.run(fit, check=True)
     words = [sys.executable, "-c", DIRECT, folder, body, str(SAMPLES)]
     done = subprocess.run(words, check=True, capture_output=True, text=True)
     return seconds(done.stdout)
