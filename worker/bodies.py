@@ -12,8 +12,12 @@ FIRST_BYTES = 33 * 2**20
 PIECE_BYTES = 2**20
 
 
-def read(at: int, size: int) -> bytearray:
+def read(at: int, size: int) -> bytes | bytearray:
     """Read a request's bytes. Raise OSError when they are not there any more."""
+    if size <= PIECE_BYTES:  # at once, and into memory that holds no zeros before
+        whole = os.pread(BODIES_FD, size, at)
+        if len(whole) == size:
+            return whole
     data = bytearray(min(size, FIRST_BYTES))
     _fill(data, at)
     while len(data) < size:

@@ -55,19 +55,19 @@ def _corner(array: Any, shape: Any) -> str:
     """Write the first items along the last two dimensions, of the first of the others."""
     if not shape:
         return _cell(array.tolist())
-    cut = (*[slice(1)] * (len(shape) - 2), slice(ROWS), slice(ITEMS))
-    return _nested(array[cut[-len(shape) :]].tolist(), shape)
+    most = (*[1] * (len(shape) - 2), ROWS, ITEMS)[-len(shape) :]
+    items = array[tuple(map(slice, most))].reshape(-1).tolist()
+    if items and type(items[0]) is float:  # then all of an array are, and are written at once
+        return _form(shape, most, "%.6g") % tuple(items)
+    return _form(shape, most, "%s") % tuple(map(_cell, items))
 
 
-def _nested(items: list[Any], shape: Any) -> str:
-    deeper = shape[1:]
-    if deeper:
-        texts = [_nested(item, deeper) for item in items]
-    elif items and type(items[0]) is float:  # then all of an array are, and are written at once
-        texts = [", ".join(["%.6g"] * len(items)) % tuple(items)]
-    else:
-        texts = [*map(_cell, items)]
-    return "[%s]" % ", ".join([*texts, "..."] if len(items) < shape[0] else texts)
+def _form(shape: Any, most: tuple[int, ...], cell: str) -> str:
+    """Put the brackets of an array around the form of its items."""
+    for size, limit in zip(reversed(shape), reversed(most)):
+        shown = [cell] * min(size, limit)
+        cell = "[%s]" % ", ".join([*shown, "..."] if size > limit else shown)
+    return cell
 
 
 def _table(table: Any) -> str:

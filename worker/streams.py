@@ -57,7 +57,6 @@ class Channel:
 
     def receive(self) -> Any:
         """Wait for the next request; None when the tester has closed the channel."""
-        self.check_owner()
         parts = [self._pending]
         while b"\n" not in parts[-1]:
             try:
@@ -72,7 +71,7 @@ class Channel:
 
     def send(self, record: object) -> None:
         """Write one reply, or leave: a worker that cannot answer is of no use."""
-        self.check_owner()
+        self._check_owner()
         rest = memoryview(codec.encode(record))
         try:
             while rest:
@@ -80,7 +79,7 @@ class Channel:
         except OSError:
             os._exit(EXIT_CHANNEL_LOST)
 
-    def check_owner(self) -> None:
+    def _check_owner(self) -> None:
         """End a forked copy of this process that came back into our code."""
         if os.getpid() != self._pid:
             os._exit(0)

@@ -150,6 +150,8 @@ def _place(function: str, name: str, own: Sequence[str]) -> int:
 
 
 def _is_unicode(text: str) -> bool:
+    if text.isascii():
+        return True
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
