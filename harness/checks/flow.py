@@ -171,8 +171,10 @@ class _Requests:
         """Make the next of the requests, and others that go out with it; say how many."""
         if not self._stages:
             return 1
-        ids = self._live.requests(map(self._planned, self._in_a_row(requests, begun)))
-        for request, made in zip(requests[begun : begun + len(ids)], ids, strict=True):
+        count = 0
+        for made in self._live.requests(map(self._planned, self._in_a_row(requests, begun))):
+            request = requests[begun + count]
+            count += 1
             request.calls.update(zip(self._stages, made, strict=False))
             if not self._live.succeeded(made[-1]):
                 stage = self._stages[len(made) - 1]
@@ -180,7 +182,7 @@ class _Requests:
             if any(self._live.worker_died(call) for call in made):
                 self._live.restart()
         self._live.settle()
-        return len(ids)
+        return count
 
     def _wants_a_repeat(self, request: Request) -> bool:
         """Say whether to make the request again: to compare, or for the chance to be faster."""

@@ -7,7 +7,7 @@ input_fn finds a fresh one.
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import chain, tee
+from itertools import chain, islice, tee
 from typing import Any
 
 import worker.protocol as protocol
@@ -162,28 +162,27 @@ class LiveHandler:
         Starts a worker and loads the handler when there is none. A load that fails is the row of
         the function that needed it.
         """
-        self._send([Part([planned])])
+        for _ in self._send([Part([planned])]):
+            pass
         return planned.name
 
-    def requests(self, requests: Iterable[Sequence[Planned]]) -> list[list[str]]:
+    def requests(self, requests: Iterable[Sequence[Planned]]) -> Iterator[list[str]]:
         """Make the calls of requests, each up to the first that does not pass; give their ids.
 
         As many are taken as may go out together, and begun up to the first in which a call does not
-        pass or is not quiet: one at the least. The worker frees the values of a request after its
-        last call.
+        pass or is not quiet: one at the least. Each is given as it ends, while the worker may be at
+        the next. It frees the values of a request after its last call.
         """
         taken, together = tee(self._window.take(requests))
         sent = self._send(taken)
-        made = []
         is_whole = True
         for planned, _, _ in together:
-            own, sent = sent[: len(planned)], sent[len(planned) :]
-            is_whole &= len(own) == len(planned)
-            if not own:
+            made = [*islice(sent, len(planned))]
+            is_whole &= len(made) == len(planned)
+            if not made:
                 break
-            made.append(self._whole(planned, own))
+            yield self._whole(planned, made)
         self._window.answered(whole=is_whole)
-        return made
 
     def _whole(self, planned: Sequence[Planned], made: list[str]) -> list[str]:
         """Make what is left of a request of which the worker passed over the rest."""
@@ -196,20 +195,21 @@ class LiveHandler:
     def _passed(self, made: list[str]) -> bool:
         return self._session is not None and self._ledger.succeeded(made[-1])
 
-    def _send(self, parts: Iterable[Part]) -> list[str]:
+    def _send(self, parts: Iterable[Part]) -> Iterator[str]:
         """Send calls, each after the first to be made if the one before passed and was quiet.
 
-        Give the ids of those that were made: of the first alone, where somebody is to be told of
-        each as it ends.
+        Give the id of each that was made, as it ends: of the first alone, where somebody is to be
+        told of each.
         """
         failed = self._ensure_loaded()
         if failed is not None:
             first = next(iter(parts)).planned[0]
             self._enter(first, failed, "import")
-            return [first.name]
+            yield first.name
+            return
         if not self._ledger.is_patient:
             parts = [Part(next(iter(parts)).planned[:1])]
-        session, made = self._session, []
+        session = self._session
         assert session is not None
         parts, sent = tee(parts)
         planned = chain.from_iterable(part.planned for part in sent)
@@ -217,8 +217,7 @@ class LiveHandler:
         for answer in session.calls(series.made(session, parts), timeout_s):
             item = next(planned)
             self._take(item, answer)
-            made.append(item.name)
-        return made
+            yield item.name
 
     def _take(self, item: Planned, answer: Answer) -> None:
         """Enter what came of a call."""

@@ -142,7 +142,7 @@ class _Trials:
             self._model = live.call(calls.model(live.package.model_dir))
             if not live.row(self._model).success:
                 return self._said(self._model)
-        last = live.requests([self._planned(parcel)])[0][-1]
+        ((*_, last),) = live.requests([self._planned(parcel)])
         live.settle()
         return None if live.row(last).success else self._said(last)
 

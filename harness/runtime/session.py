@@ -431,6 +431,7 @@ class Session:
 
     def _end(self, cause: EndCause, detail: str) -> Ending:
         """End the tree, collect the evidence, give everything back."""
+        self._is_ahead = False
         self._stop_writing()
         if not self._is_over:
             self._process.kill()

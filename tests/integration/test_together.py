@@ -429,7 +429,7 @@ def test_requests_that_the_pipe_takes_in_pieces_are_whole(package: MakePackage) 
             left = bodies
             while left:
                 live._window = Window()  # it may have been broken
-                made = live.requests([request(model, body) for body in left])
+                made = [*live.requests([request(model, body) for body in left])]
                 assert outcomes(live, made) == [["passed"] * 3] * len(made), size
                 for own, body in zip(made, left, strict=False):
                     response = live.response(own[-1])
@@ -483,7 +483,7 @@ def test_worker_is_at_the_first_request_while_the_others_are_made(
             assert wait_until(over.exists, LONG_S)
             yield request(model, "2")
 
-        made = live.requests(planning())
+        made = [*live.requests(planning())]
         assert outcomes(live, made) == [["passed"] * 3] * SAMPLES
         assert live._session is session
 
@@ -507,7 +507,7 @@ def test_worker_that_has_begun_is_given_up_when_the_others_cannot_be_made(
                 yield request(model, str(number))
 
         with pytest.raises(ZeroDivisionError):
-            live.requests(planning())
+            [*live.requests(planning())]
         begun = failing > 1  # the first is sent when it is known whether another follows
         assert session.alive != begun
         if begun:
@@ -528,7 +528,7 @@ def test_file_of_bodies_holds_those_of_one_go(broken: str, package: MakePackage)
         for number in range(5):
             live._window = Window()
             body = str(number) * 100_000
-            made = live.requests([request(model, body) for _ in range(SAMPLES)])
+            made = [*live.requests([request(model, body) for _ in range(SAMPLES)])]
             assert len(made) == (1 if broken in STAGES else SAMPLES)
             assert os.fstat(session._process.bodies.given[0]).st_size == SAMPLES * len(body)
         assert live._session is session
@@ -704,7 +704,7 @@ def test_worker_that_has_been_sent_several_requests_is_asked_to_leave(
         assert session is not None
         assert session.ready is not None
         fcntl.fcntl(session._process.requests, F_SETPIPE_SZ, pipe)
-        made = live.requests([request(model, body) for body in (first, "1" * size, "2")])
+        made = [*live.requests([request(model, body) for body in (first, "1" * size, "2")])]
         assert outcomes(live, made) == ([["raised"]] if first == "no" else [["passed"] * 3] * 3)
         worker = session.ready.pid
     assert not psutil.pid_exists(worker)
@@ -738,7 +738,7 @@ def test_worker_is_ended_when_its_thread_is_asked_to_stop_in_the_middle_of_reque
             requests = [request(model, str(n)) for n in range(FIRST)]
             asking.start()
             with pytest.raises(KeyboardInterrupt):
-                live.requests(requests)
+                [*live.requests(requests)]
             assert not session.alive
             assert not psutil.pid_exists(session.ready.pid)
             answered = [item.name for own in requests for item in own][: 3 + STAGES.index(stage)]
@@ -769,7 +769,7 @@ def test_worker_that_went_on_is_ended_at_once_when_nobody_waits_for_it(
         assert session is not None
         monkeypatch.setattr(Ledger, "enter", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            live.requests([request(model, "1")])
+            [*live.requests([request(model, "1")])]
         ending = session.close()
         assert (ending.cause, ending.detail) == ("closed", "given up during a call")
     assert not left.exists()
@@ -799,9 +799,19 @@ def test_forged_replies_are_in_order_or_a_violation(name: str, package: MakePack
     ids = [f"{number:016x}" for number in range(3)]
     with lying(package, "input_fn", forge(ids), WAITS) as live:
         model = live.call(calls.model(live.package.model_dir))
-        made = live.requests([request(model, "0", ids)])
+        made = [*live.requests([request(model, "0", ids)])]
         live.settle()
         assert outcomes(live, made) == [expected]
+
+
+def test_worker_that_says_it_does_not_go_on_and_answers_when_asked_again_is_found_out(
+    package: MakePackage,
+) -> None:
+    ids = [f"{number:016x}" for number in range(3)]
+    with lying(package, "input_fn", [(ids[0], False)], "wait_for_more()") as live:
+        model = live.call(calls.model(live.package.model_dir))
+        made = [*live.requests([request(model, "0", ids)])]
+        assert outcomes(live, made) == [["passed", "protocol_violated"]]
 
 
 class Forgery(NamedTuple):
@@ -855,9 +865,6 @@ ACROSS = {
     "says that it does not go on, and does": Forgery(
         "output_fn", [(2, False)], "pass", [[*PASSED[:2], "protocol_violated"]]
     ),
-    "says that it does not go on, and answers when it is asked again": Forgery(
-        "input_fn", [(0, False)], "wait_for_more()", [["passed", "protocol_violated"]]
-    ),
 }
 
 
@@ -870,7 +877,7 @@ def test_forged_reply_that_runs_into_the_next_request_passes_for_none_of_its_cal
     replies = [(ids[number], goes_on) for number, goes_on in forgery.replies]
     with lying(package, forgery.where, replies, forgery.then) as live:
         model = live.call(calls.model(live.package.model_dir))
-        made = live.requests([request(model, "0", ids[:3]), request(model, "1", ids[3:])])
+        made = [*live.requests([request(model, "0", ids[:3]), request(model, "1", ids[3:])])]
 
         def is_found_out() -> bool:
             live.settle()
@@ -882,14 +889,7 @@ def test_forged_reply_that_runs_into_the_next_request_passes_for_none_of_its_cal
 
 def test_requests_after_one_that_was_forged_for_are_as_good_as_ever(package: MakePackage) -> None:
     """Here the handler finds the id where it should not look."""
-    top = f"""
-def forge():
-    frame = sys._getframe()
-    while "request" not in frame.f_locals:
-        frame = frame.f_back
-    name = frame.f_locals["request"]["id"].encode()
-    os.write({protocol.REPLIES_FD}, {forged("THE ID", True)!r}.replace(b"THE ID", name))
-"""
+    top = forging(forged("THE ID", True))
     spec = spec_for(package, 6, top=top, output_fn="if prediction == '2': forge()")
     result = run(spec)
     found = [row.outcome.value for row in result.input_fn_results]
@@ -897,6 +897,25 @@ def forge():
     ends = [end.outcome.value for end in result.end_to_end_results]
     assert ends[3] == "protocol_violated"
     assert [answers(result)[n] for n in (0, 1, 4, 5)] == ["0", "1", "4", "5"]
+
+
+def test_worker_that_would_have_died_of_an_answer_is_given_up_though_it_says_that_it_goes_on(
+    package: MakePackage,
+) -> None:
+    """Its server's worker had been replaced: what it is at is made anew by another one."""
+    reply = protocol.Returned(
+        id="THE ID",
+        value=protocol.Value(type="str", module="builtins", preview="'1'"),
+        elapsed_s=0.0,
+        response=protocol.Response(status=500, worker_died=True),
+        goes_on=True,
+    )
+    top = forging(wire.encode(reply), "time.sleep(600)")
+    result = run(spec_for(package, 4, top=top, output_fn="if prediction == '1': forge()"))
+    ends = result.end_to_end_results
+    assert [end.success for end in ends] == [True, False, True, True]
+    assert ends[1].response.status == 500
+    assert [answers(result)[n] for n in (0, 2, 3)] == ["0", "2", "3"]
 
 
 @contextmanager
@@ -914,6 +933,19 @@ def lying(
     )
     with RuntimeTester() as tester, tester.open_handler(spec) as live:
         yield live
+
+
+def forging(line: bytes, then: str = "pass") -> str:
+    """Define a function that forges a reply to the call that it is in, by the id for THE ID."""
+    return f"""
+def forge():
+    frame = sys._getframe()
+    while "request" not in frame.f_locals:
+        frame = frame.f_back
+    name = frame.f_locals["request"]["id"].encode()
+    os.write({protocol.REPLIES_FD}, {line!r}.replace(b"THE ID", name))
+    {then}
+"""
 
 
 def forged(name: str, goes_on: bool) -> bytes:
