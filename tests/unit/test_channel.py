@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import resource
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from threading import Thread
 
 import pytest
@@ -57,6 +58,39 @@ def test_objects_come_in_the_order_in_which_they_were_sent(ends: Ends) -> None:
     other.send("back")
     assert [other.receive() for _ in sent] == [(message, []) for message in sent]
     assert one.receive() == ("back", [])
+
+
+class Looked:
+    """Tells, where it is read, whether this process looks for garbage."""
+
+    def __init__(self, *, fails: bool) -> None:
+        self._fails = fails
+
+    def __reduce__(self) -> tuple[Callable[[bool], bool], tuple[bool]]:
+        return look, (self._fails,)
+
+
+def look(fails: bool) -> bool:
+    if fails:
+        raise ZeroDivisionError
+    return gc.isenabled()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("before", [False, True])
+def test_nobody_looks_for_garbage_while_an_object_is_read(
+    before: bool, fails: bool, ends: Ends
+) -> None:
+    one, other = ends
+    one.send(Looked(fails=fails))
+    was = gc.isenabled()
+    (gc.enable if before else gc.disable)()
+    try:
+        with pytest.raises(ZeroDivisionError) if fails else nullcontext():
+            assert other.receive() == (False, [])
+        assert gc.isenabled() == before
+    finally:
+        (gc.enable if was else gc.disable)()
 
 
 def test_an_object_larger_than_any_buffer(ends: Ends) -> None:
