@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MAX_DESCRIPTORS = 16
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+AT_A_START = (signal.default_int_handler, signal.SIG_DFL, signal.SIG_DFL)  # of a fresh worker
 
 
 def main(arguments: list[str]) -> None:
@@ -86,6 +87,8 @@ class Template:
             sys.dont_write_bytecode = True
             image.variables_before()
             site.main()
+        for number, handler in zip(IGNORED, AT_A_START):  # a tester in the background ignores some
+            signal.signal(number, handler)
         found = preload.Preload(self._output, order["directory"])
         if not found.refusal:
             found.import_all(order["modules"])

@@ -12,6 +12,7 @@ import venv
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from signal import SIGHUP, SIGINT, SIGTERM
 from typing import Any
 
 import psutil
@@ -132,6 +133,21 @@ def test_warm_process_is_what_a_fresh_one_is(
     more = set(warm.pop("modules")) ^ set(fresh.pop("modules"))
     assert {name for name in more if not name.startswith("_handlerproof_worker")} == set()
     assert warm == fresh
+
+
+@pytest.mark.parametrize("start", ["fresh", "warm"])
+def test_worker_of_a_tester_that_ignores_signals_does_not(start: str, package: MakePackage) -> None:
+    """As one does that was started in the background, or by nohup."""
+    ignored = {
+        number: signal.signal(number, signal.SIG_IGN) for number in (SIGINT, SIGHUP, SIGTERM)
+    }
+    try:
+        found = answer(run(spec_for(package({"code/inference.py": FUNCTIONS + DESCRIBES})), start))
+    finally:
+        for number, handler in ignored.items():
+            signal.signal(number, handler)
+    names = [found["signals"][number.name] for number in ignored]
+    assert names == [str(signal.default_int_handler), *[str(signal.SIG_DFL)] * 2]
 
 
 @pytest.mark.parametrize("isolation", ["process", "auto"])
