@@ -104,11 +104,13 @@ def _escaped(value: object) -> object:
 
 
 def _json_safe(value: object) -> object:
-    if isinstance(value, str | int | None):  # most are
+    if isinstance(value, str):
         return _escaped(value)
+    if value is None or isinstance(value, int):
+        return value
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict) or isinstance(value, Mapping):  # noqa: SIM101 - a dict is told faster
         return {_escaped(key): _json_safe(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_json_safe(item) for item in value]
