@@ -171,7 +171,8 @@ class LiveHandler:
 
         As many are taken as may go out together, and begun up to the first in which a call does not
         pass or is not quiet: one at the least. Each is given as it ends, while the worker may be at
-        the next. It frees the values of a request after its last call.
+        the next: take them all before anything else. The worker frees the values of a request after
+        its last call.
         """
         taken, together = tee(self._window.take(requests))
         sent = self._send(taken)
@@ -208,7 +209,7 @@ class LiveHandler:
             yield first.name
             return
         if not self._ledger.is_patient:
-            parts = [Part(next(iter(parts)).planned[:1])]
+            parts = [next(iter(parts)).first()]
         session = self._session
         assert session is not None
         parts, sent = tee(parts)

@@ -18,11 +18,15 @@ FILE_BYTES = 4 * 2**20
 
 
 class Part(NamedTuple):
-    """Calls of one request that are made ready and written at once."""
+    """Calls of one request, which are made ready at once."""
 
     planned: Sequence[Planned]
     frees: Sequence[Planned] = ()  # the worker frees the values of these with the last of them
     leads: bool = False  # whether another part goes out with it
+
+    def first(self) -> "Part":
+        """Give the first call alone; it frees what the last would where it is the last."""
+        return Part(self.planned[:1], self.frees if len(self.planned) == 1 else ())
 
 
 class Window:

@@ -53,7 +53,7 @@ class Bodies:
         self._written = 0
 
     def carry(self, raw: Raw) -> protocol.Argument:
-        """Make an Argument of bytes, for the next series; large ones are put into the file."""
+        """Make an Argument of bytes, for the go that is made; large ones are put into the file."""
         if len(raw.data) <= INLINE_BYTES:
             text = base64.b64encode(raw.data).decode("ascii")
             return protocol.Argument(kind=raw.kind, data=text, content_type=raw.content_type)
@@ -78,7 +78,7 @@ class Bodies:
         return replace(reply, response=replace(reply.response, body=text, body_encoding=encoding))
 
     def clear(self) -> None:
-        """Let later bodies be written over these, whose series was answered, or given up."""
+        """Let later bodies be written over these, whose go was answered, or given up."""
         self._written = 0
 
     def close(self) -> None:

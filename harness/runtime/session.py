@@ -119,14 +119,14 @@ class Session:
 
         The worker is at the first series while the others are made. The deadline of a call begins
         with the answer to the one before, that of the first when all are sent; whoever takes the
-        answers has no other business. Raises what making them raises.
+        answers takes them all, and has no other business. Raises what making them raises.
         """
         late = self.settle()
         if late is not None:
             yield self._late_answer("", late)  # no call is made, for that takes the files of bodies
             return
         sent = time.monotonic()
-        calls = self._send(go, sent + timeout_s)
+        calls = self._send(go, timeout_s)
         for call in calls:
             is_last = call is calls[-1]
             answer = self._exchange(
@@ -137,13 +137,16 @@ class Session:
             if not self._is_ahead:
                 return
 
-    def _send(self, go: Iterable[Series], deadline: float) -> list[protocol.Call]:
-        """Write the first series as soon as it is made, and the others, all at once, after it."""
+    def _send(self, go: Iterable[Series], timeout_s: float) -> list[protocol.Call]:
+        """Write the first series as soon as it is made, and the others, all at once, after it.
+
+        The second net is that of what is written: before, the worker has nothing to do.
+        """
         calls: list[protocol.Call] = []
         others: list[bytes] = []
-        self._process.set_deadline(deadline + SECOND_NET_S)
         try:
             for series in go:
+                self._process.set_deadline(time.monotonic() + timeout_s + SECOND_NET_S)
                 if calls:
                     others.append(series.data)
                 else:
@@ -161,7 +164,7 @@ class Session:
         return self._answer(name, None, ending, 0.0)._replace(late=True)
 
     def carry(self, raw: Raw) -> protocol.Argument:
-        """Make an argument of the next series of bytes."""
+        """Make an argument of bytes, for the go that is made."""
         return self._process.bodies.carry(raw)
 
     def release(self, ids: list[str]) -> None:
@@ -223,7 +226,7 @@ class Session:
         """Write the data and read until the reply, an ending or the deadline: first wins.
 
         `sent` is when the request was written, if not now, or a time before; `is_last` says that no
-        other of its series follows it.
+        other of its go follows it.
         """
         start = time.monotonic()
         deadline = start + timeout_s

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, NamedTuple
 
 import psutil
@@ -24,7 +24,8 @@ from harness.checks.live import LiveHandler
 from harness.checks.series import FILE_BYTES, FIRST, LINES_BYTES, MOST, Part, Window
 from harness.results import FunctionTestResult
 from harness.runtime import wire
-from harness.runtime.session import Session
+from harness.runtime.bodies import Raw
+from harness.runtime.session import SECOND_NET_S, Session
 from harness.runtime.wire import Series
 from harness.stop import Stop
 from tests.conftest import MakePackage
@@ -464,14 +465,94 @@ def test_requests_that_go_out_together_are_one_series_for_the_worker(package: Ma
         assert all(part.data.count(b"\n") == len(part.calls) for part in parts)
         (alone,) = series.made(session, [Part(every[:1])])
         assert [(it.follows, it.leads, it.forget) for it in alone.calls] == [(None, None, None)]
+        (answer,) = session.calls([alone], LONG_S)
+        assert isinstance(answer.reply, protocol.Returned)
+        assert answer.reply.goes_on is None, "it was quiet, and nothing follows"
+
+
+def test_second_net_is_for_what_is_written(
+    package: MakePackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To write a large body may take longer than the call may, and the worker waits for it."""
+    carry, paused = Session.carry, Event()
+
+    def slow(session: Session, raw: Raw) -> protocol.Argument:
+        paused.wait(SECOND_NET_S + 2.5)
+        return carry(session, raw)
+
+    spec = spec_for(package, 1, limits=Limits(timeout_seconds=2))
+    with RuntimeTester() as tester, tester.open_handler(spec) as live:
+        model = live.call(calls.model(live.package.model_dir))
+        monkeypatch.setattr(Session, "carry", slow)
+        made = [*live.requests([request(model, "0")])]
+        assert outcomes(live, made) == [["passed"] * 3]
+
+
+def test_worker_that_waits_for_a_request_that_cannot_be_made_lives_on(
+    package: MakePackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is sent, so no deadline runs."""
+
+    def fail(session: Session, raw: Raw) -> protocol.Argument:
+        raise OSError("no room")
+
+    spec = spec_for(package, 1, limits=Limits(timeout_seconds=2))
+    with RuntimeTester() as tester, tester.open_handler(spec) as live:
+        model = live.call(calls.model(live.package.model_dir))
+        with monkeypatch.context() as patch:
+            patch.setattr(Session, "carry", fail)
+            with pytest.raises(OSError, match="no room"):
+                [*live.requests([request(model, "0"), request(model, "1")])]
+        assert not Event().wait(SECOND_NET_S + 2.5)
+        made = [*live.requests([request(model, "0")])]
+        assert outcomes(live, made) == [["passed"] * 3]
+
+
+def test_death_before_requests_are_sent_is_that_of_the_call_before(package: MakePackage) -> None:
+    with RuntimeTester() as tester, tester.open_handler(spec_for(package)) as live:
+        model = live.call(calls.model(live.package.model_dir))
+        session = live._session
+        assert session is not None
+        assert session.ready is not None
+        worker = psutil.Process(session.ready.pid)
+        worker.kill()
+        assert wait_until(lambda: not psutil.pid_exists(worker.pid), LONG_S)
+        made = [*live.requests([request(model, "0"), request(model, "1")])]
+        assert live.row(model).outcome == "crashed"
+        assert outcomes(live, made) == [["skipped"]]
+
+
+@pytest.mark.parametrize("listens", [False, True])
+def test_values_of_a_request_are_freed_after_its_last_call(
+    listens: bool, package: MakePackage
+) -> None:
+    """Also where each call is sent alone, because somebody is told of each."""
+    top = """
+class Counted:
+    alive = 0
+    def __init__(self): Counted.alive += 1
+    def __del__(self): Counted.alive -= 1
+"""
+    spec = spec_for(
+        package, 5, top=top, input_fn="return Counted()", output_fn="return str(Counted.alive)"
+    )
+    told: list[FunctionTestResult] = []
+    result = RuntimeTester().test_inference_handler(spec, on_row=told.append if listens else None)
+    assert answers(result) == ["1"] * 5
+    assert len(told) == (16 if listens else 0)
 
 
 def test_worker_is_at_the_first_request_while_the_others_are_made(
     package: MakePackage, tmp_path: Path
 ) -> None:
-    """It waits for those that it was told of, however long that takes."""
+    """It waits for those that it was told of."""
     over = tmp_path / "over"
-    spec = spec_for(package, output_fn=f"open({str(over)!r}, 'w').close()", isolation="process")
+    spec = spec_for(
+        package,
+        input_fn="time.sleep(0.2)",
+        output_fn=f"open({str(over)!r}, 'w').close()",
+        isolation="process",
+    )
     with RuntimeTester() as tester, tester.open_handler(spec) as live:
         model = live.call(calls.model(live.package.model_dir))
         session = live._session
@@ -485,12 +566,14 @@ def test_worker_is_at_the_first_request_while_the_others_are_made(
 
         made = [*live.requests(planning())]
         assert outcomes(live, made) == [["passed"] * 3] * SAMPLES
+        assert live.row(made[0][0]).execution_time > 0.2, "it ran before the last was planned"
         assert live._session is session
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
 @pytest.mark.parametrize("failing", range(SAMPLES))
 def test_worker_that_has_begun_is_given_up_when_the_others_cannot_be_made(
-    failing: int, package: MakePackage, tmp_path: Path
+    failing: int, error: type[BaseException], package: MakePackage, tmp_path: Path
 ) -> None:
     """Nobody would wait for its answers."""
     left = tmp_path / "left"
@@ -503,10 +586,10 @@ def test_worker_that_has_begun_is_given_up_when_the_others_cannot_be_made(
         def planning() -> Iterator[list[calls.Planned]]:
             for number in range(SAMPLES):
                 if number == failing:
-                    raise ZeroDivisionError
+                    raise error
                 yield request(model, str(number))
 
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(error):
             [*live.requests(planning())]
         begun = failing > 1  # the first is sent when it is known whether another follows
         assert session.alive != begun
@@ -773,6 +856,30 @@ def test_worker_that_went_on_is_ended_at_once_when_nobody_waits_for_it(
         ending = session.close()
         assert (ending.cause, ending.detail) == ("closed", "given up during a call")
     assert not left.exists()
+
+
+def test_copy_of_the_worker_that_is_made_while_values_are_freed_takes_no_request(
+    package: MakePackage,
+) -> None:
+    """To free values has no reply, before which a copy would end."""
+    top = """
+class Data:
+    def __del__(self): ctypes.CDLL(None).fork()
+"""
+    spec = spec_for(
+        package,
+        top=top,
+        input_fn="return Data() if body == 'first' else body",
+        timeout_seconds=10,
+        isolation="process",
+    )
+    with RuntimeTester() as tester, tester.open_handler(spec) as live:
+        model = live.call(calls.model(live.package.model_dir))
+        first = live.call(calls.input_of("first", "text/csv"))
+        live.forget([first])
+        for number in range(20):
+            made = [*live.requests([request(model, str(number))])]
+            assert outcomes(live, made) == [["passed"] * 3]
 
 
 # ---------------------------------------------------------------- a worker that lies
