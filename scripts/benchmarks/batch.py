@@ -28,15 +28,18 @@ STARTS = 20  # timed for the fresh starts of all
 BY_HAND = 4  # handlers tested with a process per call, for all
 WORDS = f"""\
 `scripts/bench batch`. {HANDLERS} handlers whose functions do nothing, {SAMPLES} samples and one
-accept type each, {AT_ONCE} at a time, isolation `auto`: {3 * SAMPLES + 1} calls a handler, from the
-specs to the results, packages and payloads included. As it comes, with start `auto`, and with every
-worker fresh, it is held to as many starts of our own fresh worker, shared by {AT_ONCE} cores; with
-every worker warm, to as many interpreters that do nothing; all to `subprocess.run` for each call.
-"Its workers and calls alone" are what isolation takes of the warm batch: as many warm workers,
-{AT_ONCE} at a time, load the handler and are asked for the same calls, but no package is opened,
-nothing is judged, and there are no results. The first worker of a batch as it comes is fresh: a
-template pays from the second on. The starts are {STARTS} in a row, the processes per call those of
-{BY_HAND} handlers, {AT_ONCE} at a time; both are scaled."""
+accept type each, {AT_ONCE} at a time, isolation `auto`: {3 * SAMPLES + 1} calls a handler, from
+the specs to the results, packages and payloads included. As it comes, with start `auto`, and with
+every worker fresh, it is held to as many starts of our own fresh worker, shared by {AT_ONCE}
+cores; with every worker warm, to as many interpreters that do nothing; all to `subprocess.run` for
+each call. "Its workers and calls alone" are what isolation takes of the warm batch: as many warm
+workers, {AT_ONCE} at a time, load the handler and are asked for the same calls, but no package is
+opened, nothing is judged, and there are no results. "Packages opened and results made" is the
+least that a tester adds: each package in a run directory of its own, and a result like that of a
+test, which is known before, made anew and brought home; still nothing is planned, judged or
+diagnosed. The first worker of a batch as it comes is fresh: a template pays from the second on.
+The starts are {STARTS} in a row, the processes per call those of {BY_HAND} handlers, {AT_ONCE} at
+a time; both are scaled."""
 HANDLER = """
 def model_fn(model_dir):
     return None
@@ -81,9 +84,12 @@ def batch_cases() -> Iterator[list[Case]]:
         fresh = stack.enter_context(launcher("auto"))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         specs = {start: [spec_of(folder, n, start) for n in range(HANDLERS)] for start in STARTED}
-        lanes = stack.enter_context(
-            Lanes(HANDLER, lanes=AT_ONCE, workers=HANDLERS // AT_ONCE, samples=SAMPLES, body=BODY)
+        each = functools.partial(
+            Lanes, HANDLER, lanes=AT_ONCE, workers=HANDLERS // AT_ONCE, samples=SAMPLES, body=BODY
         )
+        alone = stack.enter_context(each())
+        like = RuntimeTester().test_inference_handler(specs["fresh"][0])
+        least = stack.enter_context(each(specs=specs["warm"], result=like))
         usual, first, second = (Latest(functools.partial(batch, specs[start])) for start in STARTED)
         yield [
             Case(starts, functools.partial(fresh_starts, fresh), starts),
@@ -91,7 +97,8 @@ def batch_cases() -> Iterator[list[Case]]:
             Case("the batch, fresh workers", first.measure, starts, 1.3),
             Case(floor, bare_starts, floor),
             Case("the batch, warm workers", second.measure, floor, 2.0),
-            Case("its workers and calls alone", lanes.measure, floor),
+            Case("its workers and calls alone", alone.measure, floor),
+            Case("the same, packages opened and results made", least.measure, floor),
             Case(by_hand, functools.partial(process_per_call, folder), by_hand),
             Case("the batch, as it comes, to a process per call", usual.again, by_hand, 1 / 20),
             Case("the batch, fresh, to a process per call", first.again, by_hand, 1 / 20),

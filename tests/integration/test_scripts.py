@@ -89,12 +89,13 @@ def test_bench_of_a_batch_holds_it_to_three_floors(
         monkeypatch.setattr(batch, name, 2)
     rows = batch.run(1)
     assert [row.target for row in rows if row.target] == [1.3, 1.3, 2.0] + [0.05] * 3
-    floor, usual, fresh, bare, warm, alone, _, *again = rows
+    floor, usual, fresh, bare, warm, alone, least, _, *again = rows
     assert [row.seconds for row in again] == [usual.seconds, fresh.seconds, warm.seconds]
     assert usual.ratio == pytest.approx(usual.seconds / floor.seconds)
     assert fresh.ratio == pytest.approx(fresh.seconds / floor.seconds)
     assert warm.ratio == pytest.approx(warm.seconds / bare.seconds)
     assert alone.ratio == pytest.approx(alone.seconds / bare.seconds)
+    assert least.ratio == pytest.approx(least.seconds / bare.seconds)
 
 
 def test_bench_of_growth_measures_every_series(benchmark: Callable[[str], Any]) -> None:
