@@ -4,54 +4,60 @@ Glossary: a *spec* is what is asked; a *package* holds a model and the code of i
 *sample* is one request; a *call* is one execution of one function in a *worker*; a *check* judges;
 an *outcome* is the verdict of a call; a *result* is the record of a test; a *timeout* is a duration
 in a spec, a *deadline* an instant in the runtime; a *session* is one worker from start to end.
+
+Each name is loaded when it is first asked for: who tests one handler does not load pipelines.
 """
 
-from harness.batch.budgets import Budgets
-from harness.batch.ci_suite import InferenceCIIntegration
-from harness.batch_results import BatchEntry, BatchResult
-from harness.checks.error_handler import InferenceErrorHandler
-from harness.checks.validation_framework import InferenceValidationFramework
-from harness.dag import PipelineDAG
-from harness.errors import (
-    HandlerEnvironmentError,
-    HarnessError,
-    IsolationUnavailableError,
-    PackageError,
-    PayloadError,
-    PipelineError,
-    SpecError,
-)
-from harness.generation.generator import InferenceTestDataGenerator
-from harness.pipeline_results import (
-    DataCompatibilityResult,
-    PipelineTestResult,
-    ScriptTestResult,
-)
-from harness.pipeline_specs import (
-    InferencePipelineSpec,
-    InferencePipelineTestingSpec,
-    PipelineTestingSpec,
-)
-from harness.pipelines.builder import PipelineTestingSpecBuilder
-from harness.results import (
-    CompatibilityTestResult,
-    EndToEndTestResult,
-    FunctionTestResult,
-    InferenceTestResult,
-    Outcome,
-    ResponseSummary,
-    VariantTestResult,
-)
-from harness.script_spec import ScriptExecutionSpec
-from harness.specs import (
-    FieldTolerance,
-    InferenceHandlerSpec,
-    InferenceTestSample,
-    Limits,
-    RuntimeTestingConfiguration,
-)
-from harness.stack_results import StackAnswer, StackComparison, StackDifference
-from harness.tester import RuntimeTester
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.batch.budgets import Budgets
+    from harness.batch.ci_suite import InferenceCIIntegration
+    from harness.batch_results import BatchEntry, BatchResult
+    from harness.checks.error_handler import InferenceErrorHandler
+    from harness.checks.validation_framework import InferenceValidationFramework
+    from harness.dag import PipelineDAG
+    from harness.errors import (
+        HandlerEnvironmentError,
+        HarnessError,
+        IsolationUnavailableError,
+        PackageError,
+        PayloadError,
+        PipelineError,
+        SpecError,
+    )
+    from harness.generation.generator import InferenceTestDataGenerator
+    from harness.pipeline_results import (
+        DataCompatibilityResult,
+        PipelineTestResult,
+        ScriptTestResult,
+    )
+    from harness.pipeline_specs import (
+        InferencePipelineSpec,
+        InferencePipelineTestingSpec,
+        PipelineTestingSpec,
+    )
+    from harness.pipelines.builder import PipelineTestingSpecBuilder
+    from harness.results import (
+        CompatibilityTestResult,
+        EndToEndTestResult,
+        FunctionTestResult,
+        InferenceTestResult,
+        Outcome,
+        ResponseSummary,
+        VariantTestResult,
+    )
+    from harness.script_spec import ScriptExecutionSpec
+    from harness.specs import (
+        FieldTolerance,
+        InferenceHandlerSpec,
+        InferenceTestSample,
+        Limits,
+        RuntimeTestingConfiguration,
+    )
+    from harness.stack_results import StackAnswer, StackComparison, StackDifference
+    from harness.tester import RuntimeTester
 
 __all__ = [
     "BatchEntry",
@@ -94,3 +100,58 @@ __all__ = [
     "StackDifference",
     "VariantTestResult",
 ]
+
+# Where each of them is: what type checkers read above.
+_HOMES = {
+    "BatchEntry": "harness.batch_results",
+    "BatchResult": "harness.batch_results",
+    "Budgets": "harness.batch.budgets",
+    "CompatibilityTestResult": "harness.results",
+    "DataCompatibilityResult": "harness.pipeline_results",
+    "EndToEndTestResult": "harness.results",
+    "FieldTolerance": "harness.specs",
+    "FunctionTestResult": "harness.results",
+    "HandlerEnvironmentError": "harness.errors",
+    "HarnessError": "harness.errors",
+    "InferenceCIIntegration": "harness.batch.ci_suite",
+    "InferenceErrorHandler": "harness.checks.error_handler",
+    "InferenceHandlerSpec": "harness.specs",
+    "InferencePipelineSpec": "harness.pipeline_specs",
+    "InferencePipelineTestingSpec": "harness.pipeline_specs",
+    "InferenceTestDataGenerator": "harness.generation.generator",
+    "InferenceTestResult": "harness.results",
+    "InferenceTestSample": "harness.specs",
+    "InferenceValidationFramework": "harness.checks.validation_framework",
+    "IsolationUnavailableError": "harness.errors",
+    "Limits": "harness.specs",
+    "Outcome": "harness.results",
+    "PackageError": "harness.errors",
+    "PayloadError": "harness.errors",
+    "PipelineDAG": "harness.dag",
+    "PipelineError": "harness.errors",
+    "PipelineTestResult": "harness.pipeline_results",
+    "PipelineTestingSpec": "harness.pipeline_specs",
+    "PipelineTestingSpecBuilder": "harness.pipelines.builder",
+    "ResponseSummary": "harness.results",
+    "RuntimeTester": "harness.tester",
+    "RuntimeTestingConfiguration": "harness.specs",
+    "ScriptExecutionSpec": "harness.script_spec",
+    "ScriptTestResult": "harness.pipeline_results",
+    "SpecError": "harness.errors",
+    "StackAnswer": "harness.stack_results",
+    "StackComparison": "harness.stack_results",
+    "StackDifference": "harness.stack_results",
+    "VariantTestResult": "harness.results",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

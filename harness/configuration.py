@@ -15,13 +15,13 @@ from typing import Any, Final
 
 from harness import spec_files
 from harness.errors import SpecError
+from harness.spec_files import HANDLER_SUFFIX
 from harness.spec_model import unknown_name
 from harness.specs import InferenceHandlerSpec, parse_memory
 
 DEFAULT: Final = "default"
 COMMAND_LINE: Final = "command line"
 PREFIX: Final = "HANDLERPROOF_"
-HANDLER_SUFFIX: Final = ".handler.toml"
 
 # Settings of the batch itself, with what each must be.
 BATCH: Final[Mapping[str, type]] = {

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from harness.errors import SpecError
 
+HANDLER_SUFFIX: Final = ".handler.toml"
 HANDLER_PATHS: Final = ("packaged_model_path", "handler_path", "model_dir", "payload_samples_path")
 
 

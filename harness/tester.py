@@ -1,40 +1,41 @@
 """RuntimeTester: the face of handlerproof. Each method is a few lines over `checks`."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import Any, TypedDict
+from __future__ import annotations
 
-from harness.artifacts import files, payloads
-from harness.artifacts.extraction import Extractions
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
 from harness.artifacts.workspace import RunDirectory
-from harness.batch import baseline as baselines
-from harness.batch import scheduling, selection
-from harness.batch.budgets import Budgets
-from harness.batch.task import Task
-from harness.batch_results import BatchEntry, BatchResult
-from harness.checks import handler_test, script_test, stack_comparison, validation
+from harness.checks import handler_test
 from harness.checks.kept import Kept, keeping
 from harness.checks.live import LiveHandler, opened
-from harness.checks.seed_views import function_view, pipeline_view
-from harness.checks.sources import Source, own_model_dir, spec_of
 from harness.errors import HarnessError, SpecError
-from harness.pipeline_results import (
-    DataCompatibilityResult,
-    NodeTestResult,
-    PathMatch,
-    PipelineTestResult,
-    ScriptTestResult,
-)
-from harness.pipeline_specs import InferencePipelineTestingSpec, PipelineTestingSpec
-from harness.pipelines import compatibility, flow, matching, matching_reports, preflight, wiring
-from harness.pipelines.builder import PipelineTestingSpecBuilder
-from harness.pipelines.seed_views import flow_view
-from harness.results import FunctionTestResult, InferenceTestResult
-from harness.script_spec import DEFAULT_ROOT, ScriptExecutionSpec
-from harness.specs import InferenceHandlerSpec, RuntimeTestingConfiguration
-from harness.stack_results import StackComparison
+from harness.specs import RuntimeTestingConfiguration
+
+# What only some of the methods need is imported there: to test one handler takes half of it.
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from concurrent.futures import Executor
+
+    from harness.artifacts.extraction import Extractions
+    from harness.batch.budgets import Budgets
+    from harness.batch_results import BatchEntry, BatchResult
+    from harness.checks.sources import Source
+    from harness.pipeline_results import (
+        DataCompatibilityResult,
+        NodeTestResult,
+        PathMatch,
+        PipelineTestResult,
+        ScriptTestResult,
+    )
+    from harness.pipeline_specs import PipelineTestingSpec
+    from harness.pipelines.builder import PipelineTestingSpecBuilder
+    from harness.results import FunctionTestResult, InferenceTestResult
+    from harness.script_spec import ScriptExecutionSpec
+    from harness.specs import InferenceHandlerSpec
+    from harness.stack_results import StackComparison
 
 
 class Matching(TypedDict):
@@ -61,12 +62,10 @@ class RuntimeTester:
         self.configuration = _configuration(config_or_workspace_dir, options)
         folder = self.configuration.workspace_dir
         self.workspace_dir = None if folder is None else Path(folder)
-        self.builder = PipelineTestingSpecBuilder(self._root())
-        self._extractions = Extractions(self.workspace_dir)
         self._open = ExitStack()
         self._kept: Kept | None = None
 
-    def __enter__(self) -> "RuntimeTester":
+    def __enter__(self) -> RuntimeTester:
         """Keep, until the end of the block, what makes the next worker start sooner."""
         self._kept = self._open.enter_context(keeping(self.workspace_dir))
         return self
@@ -75,7 +74,8 @@ class RuntimeTester:
         """End what was kept; remove what `_extract_packaged_model` made and was not cleaned up."""
         self._kept = None
         self._open.close()
-        self._extractions.remove_all()
+        if "_extractions" in vars(self):
+            self._extractions.remove_all()
 
     # ------------------------------------------------------------ handlers
 
@@ -107,6 +107,8 @@ class RuntimeTester:
 
         The spec's own stack is of no effect. Raises as `test_inference_handler` does.
         """
+        from harness.checks import stack_comparison
+
         self._need_inference_testing()
         return stack_comparison.run(handler_spec, self._workspace(), on_row, on_note, self._kept)
 
@@ -116,6 +118,8 @@ class RuntimeTester:
         Keys: handler_name, step_name, pipeline_success, function_results, errors. Input that makes
         no sense is an error in it, not an exception.
         """
+        from harness.checks.seed_views import pipeline_view
+
         try:
             return pipeline_view(self.test_inference_handler(handler_spec))
         except HarnessError as error:
@@ -153,6 +157,11 @@ class RuntimeTester:
         finished. Raises SpecError for two handlers of one name and for options that make no sense;
         a handler whose own spec or environment is at fault is an entry like any other.
         """
+        from harness.batch import baseline as baselines
+        from harness.batch import scheduling, selection
+        from harness.batch.budgets import Budgets
+        from harness.batch.task import Task
+
         self._need_inference_testing()
         selection.named_once(specs)
         workspace = self._workspace()
@@ -191,6 +200,9 @@ class RuntimeTester:
         opened with `open_handler`. The parameters go by the contract's names or by the function's
         own. Keys: function_name, success, execution_time, then result and validation, or error.
         """
+        from harness.checks.seed_views import function_view
+        from harness.checks.sources import own_model_dir, spec_of
+
         try:
             self._need_inference_testing()
             if isinstance(handler_module, LiveHandler):
@@ -218,6 +230,8 @@ class RuntimeTester:
 
         Raises SpecError and its kinds as `test_inference_handler` does.
         """
+        from harness.checks.sources import spec_of
+
         self._need_inference_testing()
         with (
             RunDirectory(self._workspace()) as run,
@@ -227,6 +241,13 @@ class RuntimeTester:
 
     # ------------------------------------------------------------ scripts and pipelines
 
+    @cached_property
+    def builder(self) -> PipelineTestingSpecBuilder:
+        """What makes the specs of a pipeline from the workspace's directory."""
+        from harness.pipelines.builder import PipelineTestingSpecBuilder
+
+        return PipelineTestingSpecBuilder(self._root())
+
     def test_script_with_spec(
         self, script_spec: ScriptExecutionSpec, main_params: Mapping[str, Any] | None = None
     ) -> ScriptTestResult:
@@ -235,6 +256,8 @@ class RuntimeTester:
         Whatever the script does is in the result. Raises PipelineError for a script or an input
         that is not there, HandlerEnvironmentError when no worker can be started.
         """
+        from harness.checks import script_test
+
         file = self._script_file(script_spec)
         return script_test.test(script_spec, file, main_params or {}, self._workspace())
 
@@ -242,6 +265,8 @@ class RuntimeTester:
         self, spec_a: ScriptExecutionSpec, spec_b: ScriptExecutionSpec
     ) -> DataCompatibilityResult:
         """Run one script, and then the other on what it wrote. Raises as the above."""
+        from harness.pipelines import compatibility
+
         return compatibility.of_scripts(
             spec_a, spec_b, self._workspace(), self._root(), **self._matching()
         )
@@ -254,6 +279,8 @@ class RuntimeTester:
         Keys: compatible; content_type, output_file, file_format and sent, or error, details and
         adapter; passed_over, result. Raises PipelineError as the above.
         """
+        from harness.pipelines import compatibility
+
         self._need_inference_testing()
         return compatibility.of_script_and_handler(
             script_spec, self._script_file(script_spec), handler_spec, self._workspace()
@@ -273,6 +300,9 @@ class RuntimeTester:
         those to run, None all. Raises PipelineError for what can be seen to be wrong before
         anything runs.
         """
+        from harness.pipeline_specs import InferencePipelineTestingSpec
+        from harness.pipelines import flow
+
         if isinstance(pipeline_spec, InferencePipelineTestingSpec):
             self._need_inference_testing()
         return flow.run(
@@ -290,6 +320,8 @@ class RuntimeTester:
         Keys: pipeline_success, script_results, inference_results, data_flow_results,
         execution_order, errors, result.
         """
+        from harness.pipelines.seed_views import flow_view
+
         return flow_view(self.test_pipeline(pipeline_spec))
 
     def test_pipeline_with_inference(
@@ -298,6 +330,8 @@ class RuntimeTester:
         inference_handlers: Mapping[str, InferenceHandlerSpec] | None = None,
     ) -> dict[str, Any]:
         """Run a pipeline in which handlers stand at some nodes; as the above otherwise."""
+        from harness.pipeline_specs import InferencePipelineTestingSpec
+
         whole = InferencePipelineTestingSpec.of(pipeline_spec, inference_handlers)
         return self.test_pipeline_flow_with_spec(whole)
 
@@ -307,6 +341,8 @@ class RuntimeTester:
         self, spec_a: ScriptExecutionSpec, spec_b: ScriptExecutionSpec
     ) -> list[PathMatch]:
         """Pair the outputs of one script with the inputs of another, the surest first."""
+        from harness.pipelines import matching, wiring
+
         outputs, inputs = wiring.script_outputs(spec_a), wiring.script_inputs(spec_b)
         return matching.matches(outputs, inputs, **self._matching())
 
@@ -314,15 +350,25 @@ class RuntimeTester:
         self, spec_a: ScriptExecutionSpec, spec_b: ScriptExecutionSpec
     ) -> dict[str, Any]:
         """Sum up what `get_path_matches` gives, with what is left over and what to do about it."""
+        from harness.pipelines import matching_reports
+
         found = self.get_path_matches(spec_a, spec_b)
         return matching_reports.of_scripts(spec_a, spec_b, found)
 
     def validate_pipeline_logical_names(self, pipeline_spec: PipelineTestingSpec) -> dict[str, Any]:
         """Say of each edge of a pipeline what goes over it by name, and what nothing feeds."""
+        from harness.pipelines import matching_reports, wiring
+
         wires = wiring.wire(pipeline_spec, **self._matching())
         return matching_reports.of_pipeline(pipeline_spec, wires)
 
     # ------------------------------------------------------------ the seed's helpers
+
+    @cached_property
+    def _extractions(self) -> Extractions:
+        from harness.artifacts.extraction import Extractions
+
+        return Extractions(self.workspace_dir)
 
     def _extract_packaged_model(
         self, packaged_model_path: str | Path, extraction_dir: str | Path = "inference_inputs"
@@ -333,9 +379,13 @@ class RuntimeTester:
         self._extractions.remove(Path(extraction_dir))
 
     def _load_handler_module(self, handler_file_path: str | Path) -> Path:
+        from harness.artifacts import files
+
         return files.handler_file(Path(handler_file_path))
 
     def _load_payload_samples(self, payload_samples_path: str | Path) -> list[dict[str, Any]]:
+        from harness.artifacts import payloads
+
         with RunDirectory(self._workspace()) as run:
             return [
                 {
@@ -350,12 +400,18 @@ class RuntimeTester:
     def _validate_function_result(
         self, function_name: str, result: Any, test_params: Mapping[str, Any]
     ) -> dict[str, Any]:
+        from harness.checks import validation
+
         return dict(validation.validate_type(function_name, type(result).__name__))
 
     def _find_valid_output_files(self, output_dir: str | Path) -> list[Path]:
+        from harness.artifacts import files
+
         return files.valid_output_files(Path(output_dir))
 
     def _detect_file_format(self, file: str | Path) -> str:
+        from harness.artifacts import files
+
         return files.format_of(Path(file))
 
     # ------------------------------------------------------------ its own
@@ -373,9 +429,13 @@ class RuntimeTester:
         }
 
     def _root(self) -> Path:
+        from harness.script_spec import DEFAULT_ROOT
+
         return self.workspace_dir or Path(DEFAULT_ROOT)
 
     def _script_file(self, script_spec: ScriptExecutionSpec) -> Path:
+        from harness.pipelines import preflight
+
         return preflight.script_file(script_spec, self._root()).absolute()
 
     def _workspace(self) -> Path | None:

@@ -13,14 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from harness import spec_files
-from harness.configuration import (
-    HANDLER_SUFFIX,
-    Settings,
-    handler_file,
-    resolved,
-    settings_of,
-)
+from harness.configuration import Settings, handler_file, resolved, settings_of
 from harness.errors import SpecError
+from harness.spec_files import HANDLER_SUFFIX
 
 ARCHIVE = "model.tar.gz"
 PAYLOADS = ("payloads", "payload.tar.gz")

@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from harness.checks import pickles
 from harness.errors import SpecError
 from harness.runtime.bodies import Raw
 from worker.protocol import Argument
@@ -104,6 +103,8 @@ def plain_argument(value: Any) -> Argument | Raw:
         return Raw("bytes", value)
     if is_json(value):
         return Argument(kind="json", json=value)
+    from harness.checks import pickles  # few need it, and cloudpickle is long to load
+
     try:
         data = pickles.dumps(value)
     except Exception as error:

@@ -2,19 +2,11 @@
 
 import sys
 import traceback
+from importlib import import_module
 from typing import Any
 
 import click
 
-from harness.cli.batch import batch
-from harness.cli.doctor import doctor
-from harness.cli.env import env
-from harness.cli.explain import explain
-from harness.cli.generate import generate
-from harness.cli.lint import lint
-from harness.cli.pipeline import pipeline
-from harness.cli.run import run
-from harness.cli.schema import schema_command
 from harness.errors import (
     HandlerEnvironmentError,
     HarnessError,
@@ -24,9 +16,35 @@ from harness.errors import (
 
 USAGE, OUR_ERROR, UNAVAILABLE, INTERRUPTED = 2, 3, 4, 130
 
+# Each is in the file of its name, which is loaded when the command is run.
+COMMANDS = {
+    "batch": "Test many handlers.",
+    "doctor": "Say what this machine can hold a handler in.",
+    "env": "Build, list, clean and lock the environments of handlers.",
+    "explain": "Say what a diagnosis means.",
+    "generate": "Make samples for a handler of tables.",
+    "lint": "Say what is wrong with a package without running it.",
+    "pipeline": "Test a pipeline of scripts and handlers.",
+    "run": "Test one handler.",
+    "schema": "Print the JSON Schema of results and specs.",
+}
 
-class _Command(click.Group):
+
+class _Commands(click.Group):
     """A group whose errors are one sentence and an exit code, never a traceback of ours."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"harness.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -46,7 +64,7 @@ class _Command(click.Group):
             _leave("this is an error of handlerproof itself; please report it", OUR_ERROR)
 
 
-@click.group(cls=_Command, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="handlerproof")
 def main() -> None:
     """Test SageMaker inference handlers offline, each in a sandboxed worker process.
@@ -55,17 +73,6 @@ def main() -> None:
     3 an error of handlerproof itself, 4 the environment or isolation could not be had, 5 nothing to
     test, 130 interrupted.
     """
-
-
-main.add_command(run)
-main.add_command(pipeline)
-main.add_command(batch)
-main.add_command(doctor)
-main.add_command(explain)
-main.add_command(generate)
-main.add_command(lint)
-main.add_command(schema_command)
-main.add_command(env)
 
 
 def _leave(message: str, code: int) -> None:

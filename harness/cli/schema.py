@@ -4,11 +4,11 @@ import json
 
 import click
 
-from harness.reports.json_schema import KINDS, schema
+from harness.reports import json_schema
 
 
-@click.command("schema")
-@click.argument("kind", type=click.Choice(sorted(KINDS)), default="batch")
-def schema_command(kind: str) -> None:
+@click.command()
+@click.argument("kind", type=click.Choice(sorted(json_schema.KINDS)), default="batch")
+def schema(kind: str) -> None:
     """Print the JSON Schema of a batch's result (the default), of one handler's, or of a spec."""
-    click.echo(json.dumps(schema(kind), indent=2))
+    click.echo(json.dumps(json_schema.schema(kind), indent=2))

@@ -1,6 +1,9 @@
 """A result for the terminal: a table of the functions, then each failure with its place."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -8,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.diagnoses import TABLE
-from harness.pipeline_results import ScriptTestResult
 from harness.reports import variants
 from harness.reports.text import duration, harmless, outcome_style, shortened, size
 from harness.results import (
@@ -19,6 +21,9 @@ from harness.results import (
     Outcome,
     ResponseSummary,
 )
+
+if TYPE_CHECKING:
+    from harness.pipeline_results import ScriptTestResult
 
 Row = FunctionTestResult | EndToEndTestResult
 STANDS_FOR = ("input_fn", "predict_fn", "output_fn")  # those that transform_fn replaces

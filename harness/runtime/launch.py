@@ -1,12 +1,11 @@
 """From what is to be started to a running worker: a handler here, a script in script_launch.py."""
 
+import importlib.util
 import os
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import cloudpickle
 
 import worker.protocol as protocol
 from harness import serving
@@ -26,9 +25,19 @@ from harness.specs import InferenceHandlerSpec
 
 MIB = 1024 * 1024
 SHARED = ("inherit", "python", "venv")  # kinds of environments that are not a handler's own
-CLOUDPICKLE = os.path.dirname(os.path.abspath(cloudpickle.__file__))
 # What every program may write to: devices, shared memory, and its own entry in /proc.
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/shm", "/proc/self")
+
+
+def _cloudpickle_dir() -> str:
+    """Say where cloudpickle lies, which a worker may need: loading it takes longer than looking."""
+    found = importlib.util.find_spec("cloudpickle")
+    assert found is not None  # one of our requirements
+    assert found.origin is not None
+    return os.path.dirname(os.path.abspath(found.origin))
+
+
+CLOUDPICKLE = _cloudpickle_dir()
 
 
 class Launcher:
