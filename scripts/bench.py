@@ -17,6 +17,7 @@ from benchmarks import (
     growth,
     isolation,
     judgement,
+    load,
     overhead,
     peers,
     report,
@@ -30,7 +31,7 @@ from rich.console import Console
 PARTS = {
     part.NAME: part
     for part in (
-        *(start, round_trip, peers, bodies, overhead, batch, growth),
+        *(load, start, round_trip, peers, bodies, overhead, batch, growth),
         *(isolation, environments, judgement),
     )
 }

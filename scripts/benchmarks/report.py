@@ -23,7 +23,7 @@ once, in turn. Shown are the median and the quartiles over the rounds; a ratio i
 figure to its base.
 """
 ORDER = (
-    *("start", "round-trip", "peers", "bodies", "overhead", "batch", "growth"),
+    *("load", "start", "round-trip", "peers", "bodies", "overhead", "batch", "growth"),
     *("isolation", "environments", "judgement", "soak", "soak-warm"),
 )
 

@@ -19,7 +19,7 @@ import pytest
 from tests import wheels
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-RATIOS = ("start", "round-trip", "peers", "bodies", "overhead")
+RATIOS = ("load", "start", "round-trip", "peers", "bodies", "overhead")
 COMMAND = Path(sys.executable).with_name("handlerproof")
 
 
@@ -53,7 +53,7 @@ def test_bench_gives_a_figure_for_every_target() -> None:
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
     assert {row["part"] for row in rows} == set(RATIOS)
-    assert {row["part"] for row in rows if row["target"]} == set(RATIOS) - {"peers"}
+    assert {row["part"] for row in rows if row["target"]} == set(RATIOS) - {"load", "peers"}
     for row in rows:
         assert row["lower"] <= row["ratio"] <= row["upper"]
         assert row["met"] == (row["ratio"] <= row["target"] if row["target"] else None)
@@ -165,7 +165,7 @@ def test_soak_fails_for_a_verdict_that_is_not_the_one_expected(
 def test_bench_names_its_parts() -> None:
     done = run("bench.py", "start", "--only", "startup")
     assert done.returncode == 2
-    assert "startup: the parts are start, round-trip, " in done.stderr
+    assert "startup: the parts are load, start, round-trip, " in done.stderr
     parts = "batch, growth, isolation, environments, judgement, soak, soak-warm\n"
     assert done.stderr.endswith(parts)
 
