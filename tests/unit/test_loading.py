@@ -85,7 +85,7 @@ def test_commands_are_the_files_of_their_names() -> None:
 
 def test_type_checkers_see_what_is_loaded() -> None:
     tree = ast.parse((ROOT / "harness" / "__init__.py").read_text())
-    (checked,) = (node for node in tree.body if isinstance(node, ast.If))
+    checked = next(node for node in tree.body if isinstance(node, ast.If))
     seen = {
         alias.name: node.module
         for node in checked.body
@@ -94,6 +94,8 @@ def test_type_checkers_see_what_is_loaded() -> None:
     }
     assert seen == harness._HOMES
     assert list(harness._HOMES) == harness.__all__
+    seen_by_all = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert "__getattr__" not in seen_by_all, "any name would be one of ours to them"
 
 
 def test_a_name_that_is_not_there_is_an_error_of_import() -> None:
