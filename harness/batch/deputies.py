@@ -193,7 +193,6 @@ class Deputies:
         for task in self._given:
             with suppress(IsolationUnavailableError):  # that is for the task to say
                 layers.plan(task.spec)
-        _is_alone()  # layers were tried by threads, which have been joined
 
     def _fork(self, templates: Choosing) -> None:
         """Fork them all, with Ctrl-C held back until each of them can tell what to do with it."""

@@ -8,10 +8,8 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from threading import Thread
 
 import psutil
 
@@ -66,7 +64,7 @@ def plan(spec: Asked) -> Plan:
     wanted = WANTED[spec.isolation]
     if spec.isolation == "auto" and spec.network is False and seccomp.installed():
         wanted = (*wanted, "seccomp")
-    probes = tried(wanted)
+    probes = [PROBES[layer]() for layer in wanted]
     missing = tuple(probe for probe in probes if not probe.works)
     if missing and spec.isolation != "auto":
         told = "; ".join(f"{probe.layer}: {probe.reason}" for probe in missing)
@@ -79,20 +77,6 @@ def plan(spec: Asked) -> Plan:
             'network="loopback" needs a network namespace; set isolation="bwrap" or "max"'
         )
     return Plan(spec.isolation, chosen, missing)
-
-
-def tried(layers: Sequence[str]) -> list[Probe]:
-    """Say what trying each layer shows: side by side, for most take the start of a process."""
-    fresh = [Thread(target=PROBES[layer]) for layer in layers if layer not in _tried]
-    for thread in fresh:
-        thread.start()
-    for thread in fresh:
-        thread.join()
-    _tried.update(layers)
-    return [PROBES[layer]() for layer in layers]  # each is tried once a process
-
-
-_tried: set[str] = set()
 
 
 @cache

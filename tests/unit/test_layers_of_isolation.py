@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -30,7 +28,6 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Replace:
         there = {name: VERSIONS[name] for name in names} | versions
         probes = {name: _probe(name, there.get(name)) for name in NAMES}
         monkeypatch.setattr(layers, "PROBES", {name: _say(probes[name]) for name in NAMES})
-        monkeypatch.setattr(layers, "_tried", set())
         monkeypatch.setattr(seccomp, "installed", lambda: "seccomp" in there)
 
     return replace
@@ -109,24 +106,6 @@ def test_explicit_level_is_refused_with_the_probes_words(
         assert f"{name}: the {name} probe's own words" in text
     assert f"the remedy for {refused[0]}" in text
     assert not [name for name in works if name in text]
-
-
-def test_layers_are_tried_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    all_at_once = threading.Barrier(3, timeout=20)
-
-    def tried(name: str) -> Callable[[], Probe]:
-        @functools.cache
-        def probe() -> Probe:
-            all_at_once.wait()
-            return Probe(name, "1")
-
-        return probe
-
-    names = ("landlock", "cgroup", "bwrap")
-    monkeypatch.setattr(layers, "PROBES", {name: tried(name) for name in names})
-    monkeypatch.setattr(layers, "_tried", set())
-    for _ in range(2):
-        assert [probe.layer for probe in layers.plan(spec(isolation="max")).layers] == [*names]
 
 
 def test_process_needs_no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
