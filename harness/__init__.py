@@ -11,6 +11,8 @@ Each name is loaded when it is first asked for: who tests one handler does not l
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+import worker  # noqa: F401  (no module of that name which a user has is taken for it later)
+
 if TYPE_CHECKING:
     from harness.batch.budgets import Budgets
     from harness.batch.ci_suite import InferenceCIIntegration

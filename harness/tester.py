@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from harness.artifacts.extraction import Extractions
 from harness.artifacts.workspace import RunDirectory
 from harness.checks import handler_test
 from harness.checks.kept import Kept, keeping
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from concurrent.futures import Executor
 
-    from harness.artifacts.extraction import Extractions
     from harness.batch.budgets import Budgets
     from harness.batch_results import BatchEntry, BatchResult
     from harness.checks.sources import Source
@@ -62,6 +62,7 @@ class RuntimeTester:
         self.configuration = _configuration(config_or_workspace_dir, options)
         folder = self.configuration.workspace_dir
         self.workspace_dir = None if folder is None else Path(folder)
+        self._extractions = Extractions(self.workspace_dir)
         self._open = ExitStack()
         self._kept: Kept | None = None
 
@@ -74,8 +75,7 @@ class RuntimeTester:
         """End what was kept; remove what `_extract_packaged_model` made and was not cleaned up."""
         self._kept = None
         self._open.close()
-        if "_extractions" in vars(self):
-            self._extractions.remove_all()
+        self._extractions.remove_all()
 
     # ------------------------------------------------------------ handlers
 
@@ -363,12 +363,6 @@ class RuntimeTester:
         return matching_reports.of_pipeline(pipeline_spec, wires)
 
     # ------------------------------------------------------------ the seed's helpers
-
-    @cached_property
-    def _extractions(self) -> Extractions:
-        from harness.artifacts.extraction import Extractions
-
-        return Extractions(self.workspace_dir)
 
     def _extract_packaged_model(
         self, packaged_model_path: str | Path, extraction_dir: str | Path = "inference_inputs"

@@ -166,7 +166,10 @@ def test_every_part_of_harness_has_a_floor() -> None:
 @pytest.mark.parametrize("path", sources("harness"), ids=shown)
 def test_harness_knows_only_the_protocol_of_worker(path: Path) -> None:
     used = {name for name in imports(path) if name.partition(".")[0] == "worker"}
-    assert {".".join(name.split(".")[:2]) for name in used} <= {"worker.protocol"}
+    known = {".".join(name.split(".")[:2]) for name in used}
+    if path == ROOT / "harness" / "__init__.py":
+        known -= {"worker"}  # the name, so that no other module has it
+    assert known <= {"worker.protocol"}
 
 
 @pytest.mark.parametrize("path", sources("harness") + sources("worker"), ids=shown)
@@ -240,7 +243,7 @@ def test_readme_commands_exist_with_their_options() -> None:
     for name, *arguments in used:
         if name.startswith("-"):
             continue
-        command = main.get_command(click.Context(main), name)
+        _, command, _ = main.resolve_command(click.Context(main), [name])
         assert command is not None, name
         known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
         given = {word.partition("=")[0] for word in arguments if re.match(r"--\w", word)}

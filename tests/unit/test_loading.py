@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 import harness
 from harness.cli import main
@@ -75,12 +76,27 @@ def test_commands_are_the_files_of_their_names() -> None:
     context = click.Context(main)
     assert list(COMMANDS) == sorted(COMMANDS) == main.list_commands(context)
     for name in COMMANDS:
-        command = main.get_command(context, name)
+        _, command, _ = main.resolve_command(context, [name])
         assert command is not None
         assert command.name == name
+        assert command.params or name in ("env",)
     folder = ROOT / "harness" / "cli"
     files = {file.stem for file in folder.glob("*.py") if "@click.command" in file.read_text()}
     assert files | {"env"} == {*COMMANDS}  # which is a group of its own
+
+
+def test_a_word_that_is_nearly_a_command_is_told() -> None:
+    result = CliRunner().invoke(main, ["rnu"])
+    assert result.exit_code == 2
+    assert "Did you mean 'run'?" in result.output
+
+
+def test_a_module_of_the_users_that_is_named_as_ours_is_in_nobodys_way(tmp_path: Path) -> None:
+    """What is loaded later finds our `worker`, as what was loaded at once did."""
+    (tmp_path / "worker.py").write_text("")
+    assert "worker.protocol" in loaded(
+        f"import harness, sys; sys.path.insert(0, {str(tmp_path)!r}); harness.RuntimeTester"
+    )
 
 
 def test_type_checkers_see_what_is_loaded() -> None:
