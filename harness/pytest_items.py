@@ -20,7 +20,7 @@ from harness.batch.discovery import find
 from harness.checks import flow, samples
 from harness.configuration import environment, project
 from harness.errors import HarnessError
-from harness.reports.text import harmless, log_text
+from harness.reports.text import failure_text, harmless, log_text
 from harness.results import (
     END_TO_END,
     EndToEndTestResult,
@@ -119,7 +119,7 @@ class HandlerItem(pytest.Item):
         if row.outcome is Outcome.skipped:
             pytest.skip(row.skip_reason or "")
         if not row.success:
-            raise HandlerFailed(_told(row))
+            raise HandlerFailed(failure_text(row))
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None
@@ -157,11 +157,3 @@ def _places(spec: InferenceHandlerSpec) -> Iterator[Place]:
             yield Place("output_fn", sample.sample_name, sample.content_type, accept)
             yield Place(END_TO_END, sample.sample_name, sample.content_type, accept)
     yield Place(WHOLE)
-
-
-def _told(row: Row) -> str:
-    parts = [row.error_message or row.outcome.value]
-    if isinstance(row, FunctionTestResult):
-        parts += [row.failure.traceback] if row.failure is not None else []
-        parts += [row.stack] if row.stack is not None else []
-    return "\n\n".join(parts)

@@ -9,7 +9,7 @@ from collections import Counter
 from xml.etree import ElementTree
 
 from harness.batch_results import OF_A_CHECK, BatchEntry, BatchResult, Finding
-from harness.reports.text import log_text
+from harness.reports.text import failure_text, log_text
 from harness.results import (
     END_TO_END,
     EndToEndTestResult,
@@ -97,18 +97,10 @@ def _row(suite: ElementTree.Element, entry: BatchEntry, row: Row, name: str) -> 
         ElementTree.SubElement(case, "skipped", message=_attribute(row.skip_reason or ""))
     elif not row.success:
         kind = "failure" if row.outcome in OF_A_CHECK else "error"
-        _problem(case, kind, row.outcome.value, _told(row))
+        _problem(case, kind, row.outcome.value, failure_text(row))
     log = row.log if isinstance(row, FunctionTestResult) else None
     if log is not None:
         ElementTree.SubElement(case, "system-out").text = clean(log_text(log))
-
-
-def _told(row: Row) -> str:
-    parts = [row.error_message or row.outcome.value]
-    if isinstance(row, FunctionTestResult):
-        parts += [row.failure.traceback] if row.failure is not None else []
-        parts += [row.stack] if row.stack is not None else []
-    return "\n\n".join(parts)
 
 
 def _finding(suite: ElementTree.Element, entry: BatchEntry, item: Finding, name: str) -> None:

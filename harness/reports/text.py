@@ -1,6 +1,6 @@
-"""Small pieces of text for people: durations, sizes, and handler output made harmless."""
+"""Small pieces of text for people: durations, sizes, failures, and output made harmless."""
 
-from harness.results import LogExcerpt, Outcome
+from harness.results import EndToEndTestResult, FunctionTestResult, LogExcerpt, Outcome
 
 KIB = 1024
 
@@ -49,6 +49,15 @@ def shortened(text: str, limit: int) -> str:
     """Cut a text to its first line, and that to a length."""
     line, _, rest = text.strip().partition("\n")
     return line if len(line) <= limit and not rest else line[: limit - 3] + "..."
+
+
+def failure_text(row: FunctionTestResult | EndToEndTestResult) -> str:
+    """Say why a row failed: its message, the remote traceback, the stacks of one that hung."""
+    parts = [row.error_message or row.outcome.value]
+    if isinstance(row, FunctionTestResult):
+        parts += [row.failure.traceback] if row.failure is not None else []
+        parts += [row.stack] if row.stack is not None else []
+    return "\n\n".join(parts)
 
 
 def log_text(log: LogExcerpt) -> str:
