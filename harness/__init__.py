@@ -41,13 +41,12 @@ if TYPE_CHECKING:
         PipelineTestingSpec,
     )
     from harness.pipelines.builder import PipelineTestingSpecBuilder
+    from harness.records import Outcome
     from harness.results import (
         CompatibilityTestResult,
         EndToEndTestResult,
         FunctionTestResult,
         InferenceTestResult,
-        Outcome,
-        ResponseSummary,
         VariantTestResult,
     )
     from harness.script_spec import ScriptExecutionSpec
@@ -59,6 +58,7 @@ if TYPE_CHECKING:
         RuntimeTestingConfiguration,
     )
     from harness.stack_results import StackAnswer, StackComparison, StackDifference
+    from harness.summaries import ResponseSummary
     from harness.tester import RuntimeTester
 
 __all__ = [
@@ -126,7 +126,7 @@ _HOMES = {
     "InferenceValidationFramework": "harness.checks.validation_framework",
     "IsolationUnavailableError": "harness.errors",
     "Limits": "harness.specs",
-    "Outcome": "harness.results",
+    "Outcome": "harness.records",
     "PackageError": "harness.errors",
     "PayloadError": "harness.errors",
     "PipelineDAG": "harness.dag",
@@ -134,7 +134,7 @@ _HOMES = {
     "PipelineTestResult": "harness.pipeline_results",
     "PipelineTestingSpec": "harness.pipeline_specs",
     "PipelineTestingSpecBuilder": "harness.pipelines.builder",
-    "ResponseSummary": "harness.results",
+    "ResponseSummary": "harness.summaries",
     "RuntimeTester": "harness.tester",
     "RuntimeTestingConfiguration": "harness.specs",
     "ScriptExecutionSpec": "harness.script_spec",

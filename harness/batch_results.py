@@ -7,21 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     ModelWrapValidatorHandler,
-    ValidationError,
     computed_field,
     model_validator,
 )
 
-from harness.errors import SpecError
-from harness.results import Count, InferenceTestResult, Outcome, Seconds, Text
+from harness.records import Count, Outcome, Record, Saved, Seconds, Text
+from harness.results import InferenceTestResult
 
 Fault = Literal["spec", "environment", "isolation", "tester"]
 Measure = Literal["model_loading_s", "prediction_s", "memory_bytes"]
@@ -40,10 +36,8 @@ class Status(StrEnum):
     error = "error"
 
 
-class _Record(BaseModel):
-    """Plain data; what is derived is dumped, and must agree when it is read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Derived(Record):
+    """A record of which some is derived; that is dumped, and must agree when it is read."""
 
     @model_validator(mode="wrap")
     @classmethod
@@ -58,7 +52,7 @@ class _Record(BaseModel):
         return record
 
 
-class Finding(_Record):
+class Finding(Record):
     """A measure of one handler held to a budget, or to an earlier run."""
 
     kind: Literal["budget", "baseline"] = Field(description="What it was held to")
@@ -74,7 +68,7 @@ class Finding(_Record):
     ratio_high: float | None = Field(default=None, description="Its upper end")
 
 
-class Change(_Record):
+class Change(Record):
     """An outcome that is not what it was in an earlier run."""
 
     place: Text = Field(description="The function or request, as in the errors of a result")
@@ -82,7 +76,7 @@ class Change(_Record):
     now: Text = Field(description="Its outcome now; absent: there is none any more")
 
 
-class BatchEntry(_Record):
+class BatchEntry(Derived):
     """One handler of a batch."""
 
     result: InferenceTestResult = Field(description="Its result, of the last attempt")
@@ -131,15 +125,17 @@ class BatchEntry(_Record):
         return max((peak for peak in peaks if peak is not None), default=None)
 
 
-class NotRun(_Record):
+class NotRun(Record):
     """A handler of a batch that was not tested."""
 
     handler_name: Text = Field(description="The handler")
     reason: Text = Field(description="Why not")
 
 
-class BatchResult(_Record):
+class BatchResult(Derived, Saved):
     """Everything that came out of a batch, in the order in which the handlers were given."""
+
+    KIND = "result of a batch"
 
     entries: list[BatchEntry] = Field(description="The handlers that were tested")
     not_run: list[NotRun] = Field(default=[], description="Those that were not")
@@ -163,21 +159,3 @@ class BatchResult(_Record):
         """Count the handlers by what became of them."""
         statuses = [entry.status for entry in self.entries]
         return {status: statuses.count(status) for status in Status}
-
-    def save(self, path: str | Path) -> None:
-        """Write the result as a JSON file. Raises: OSError."""
-        Path(path).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a saved result. Raises: SpecError when the file cannot be read or is not one."""
-        try:
-            return cls.model_validate_json(Path(path).read_bytes())
-        except OSError as error:
-            raise SpecError(f"Cannot read the result {path}: {error.strerror}.") from error
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"])) or "the top"
-            raise SpecError(
-                f"{path} is not a saved result of a batch: {first['msg']} (at {where})."
-            ) from None

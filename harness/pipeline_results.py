@@ -10,23 +10,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from harness.results import (
-    Count,
+from harness.records import Count, Judged, Outcome, Record, Saved, Seconds, Text
+from harness.results import InferenceTestResult, Phase, SuccessRate
+from harness.summaries import (
     EnvironmentSummary,
     FailureSummary,
-    InferenceTestResult,
     IsolationSummary,
     LogExcerpt,
     NetworkAttempt,
-    Outcome,
-    Phase,
-    Seconds,
     SignalSummary,
-    SuccessRate,
-    Text,
-    _Judged,
-    _Record,
-    _Saved,
 )
 
 MatchType = Literal["exact", "alias", "semantic"]
@@ -40,7 +32,7 @@ Confidence = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 # ---------------------------------------------------------------- parts
 
 
-class OutputFile(_Record):
+class OutputFile(Record):
     """One file that a script wrote."""
 
     output_name: Text = Field(description="Logical name of the output that it belongs to")
@@ -49,7 +41,7 @@ class OutputFile(_Record):
     size_bytes: Count = Field(description="Its size")
 
 
-class PathMatch(_Record):
+class PathMatch(Record):
     """An output that was found to feed an input."""
 
     source_node: Text | None = Field(default=None, description="The node that gives; None: alone")
@@ -62,14 +54,14 @@ class PathMatch(_Record):
     reason: Text = Field(description="Why they match, in words")
 
 
-class PassedOver(_Record):
+class PassedOver(Record):
     """A file or a way of sending it that was not used for an edge."""
 
     candidate: Text = Field(description="The file, or the file under a content type")
     reason: Text = Field(description="Why it was not used")
 
 
-class DataSent(_Record):
+class DataSent(Record):
     """What went over an edge."""
 
     output_name: Text = Field(description="Logical name of the output")
@@ -86,14 +78,14 @@ class DataSent(_Record):
     rows_cut: Count | None = Field(default=None, description="Rows that were left out at the end")
 
 
-class AdapterChange(_Record):
+class AdapterChange(Record):
     """One step of an adapter."""
 
     change: Change = Field(description="What kind of change")
     detail: Text = Field(description="The change in words, such as: drop the column 'label'")
 
 
-class AdapterProposal(_Record):
+class AdapterProposal(Record):
     """The smallest change to what an edge carries with which it was seen to pass."""
 
     changes: list[AdapterChange] = Field(description="The changes, in the order they are made")
@@ -102,7 +94,7 @@ class AdapterProposal(_Record):
     preview: Text | None = Field(default=None, description="The beginning of what passed")
 
 
-class NodeInput(_Record):
+class NodeInput(Record):
     """Where a node's input came from."""
 
     input_name: Text = Field(description="Logical name of the input")
@@ -114,7 +106,7 @@ class NodeInput(_Record):
 # ---------------------------------------------------------------- rows
 
 
-class ScriptTestResult(_Judged):
+class ScriptTestResult(Judged):
     """One script, run once in a worker of its own."""
 
     script_name: Text = Field(description="The script")
@@ -147,7 +139,7 @@ class ScriptTestResult(_Judged):
     )
 
 
-class DataCompatibilityResult(_Record):
+class DataCompatibilityResult(Record):
     """Whether what one node gives suits the next: one edge of a pipeline."""
 
     script_a: Text = Field(description="The node, script or handler that gives")
@@ -179,7 +171,7 @@ class DataCompatibilityResult(_Record):
         return self
 
 
-class NodeTestResult(_Judged):
+class NodeTestResult(Judged):
     """One node of a pipeline."""
 
     node: Text = Field(description="The node")
@@ -197,7 +189,7 @@ class NodeTestResult(_Judged):
 # ---------------------------------------------------------------- the whole
 
 
-class PipelineTestResult(_Saved):
+class PipelineTestResult(Saved):
     """Everything that came out of testing one pipeline."""
 
     pipeline_success: bool = Field(description="Whether all that was asked for passed")

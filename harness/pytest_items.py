@@ -20,14 +20,9 @@ from harness.batch.discovery import find
 from harness.checks import flow, samples
 from harness.configuration import environment, project
 from harness.errors import HarnessError
+from harness.records import Outcome
 from harness.reports.text import failure_text, harmless, log_text
-from harness.results import (
-    END_TO_END,
-    EndToEndTestResult,
-    FunctionTestResult,
-    InferenceTestResult,
-    Outcome,
-)
+from harness.results import END_TO_END, EndToEndTestResult, FunctionTestResult, InferenceTestResult
 from harness.specs import InferenceHandlerSpec
 from harness.tester import RuntimeTester
 

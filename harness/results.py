@@ -1,32 +1,30 @@
 """What came out of testing one handler; what was asked is in specs.py.
 
-Records hold text, numbers and JSON only, never a live object, and survive a JSON round trip
-exactly. To keep that promise whatever a handler or a file name contains, text that is not Unicode
-is escaped and numbers that JSON cannot hold become text ("nan"). docs/results.md defines every
-field.
+Records as records.py promises. docs/results.md defines every field.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, TypedDict
+from collections.abc import Iterable, Iterator
+from typing import Final, Literal, TypedDict
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    ValidationError,
-    computed_field,
-    model_validator,
+from pydantic import Field
+
+from harness.records import Count, JsonObject, Judged, Outcome, Record, Saved, Seconds, Text
+from harness.summaries import (
+    Diagnosis,
+    EnvironmentSummary,
+    FailureSummary,
+    IsolationSummary,
+    LogExcerpt,
+    MemoryCurve,
+    NetworkAttempt,
+    ResponseSummary,
+    SignalSummary,
+    ValueSummary,
 )
-
-from harness.errors import SpecError
 
 FunctionName = Literal["model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn"]
 Phase = Literal["start", "import", "call"]
@@ -41,25 +39,6 @@ FUNCTION_NAMES: Final[tuple[FunctionName, ...]] = (
     "output_fn",
 )
 END_TO_END: Final = "end_to_end"
-_NOT_ASKED: Final = "not asked: "
-
-
-class Outcome(StrEnum):
-    """How a call or an end-to-end test ended."""
-
-    passed = "passed"
-    failed = "failed"
-    raised = "raised"
-    timed_out = "timed_out"
-    memory_exceeded = "memory_exceeded"
-    output_exceeded = "output_exceeded"
-    processes_exceeded = "processes_exceeded"
-    disk_exceeded = "disk_exceeded"
-    crashed = "crashed"
-    exited = "exited"
-    protocol_violated = "protocol_violated"
-    not_started = "not_started"
-    skipped = "skipped"
 
 
 class SuccessRate(TypedDict):
@@ -89,260 +68,10 @@ class ErrorSummary(TypedDict):
     messages: list[str]
 
 
-def not_asked(why: str) -> str:
-    """Word the skip reason of a test that the user did not ask for; rates leave it out."""
-    return _NOT_ASKED + why
-
-
-# ---------------------------------------------------------------- kinds of fields
-
-
-def _escaped(value: object) -> object:
-    if not isinstance(value, str) or value.isascii():
-        return value
-    return value.encode(errors="backslashreplace").decode()
-
-
-def _json_safe(value: object) -> object:
-    if isinstance(value, str):
-        return _escaped(value)
-    if value is None or isinstance(value, int):
-        return value
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, dict) or isinstance(value, Mapping):  # noqa: SIM101 - a dict is told faster
-        return {_escaped(key): _json_safe(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json_safe(item) for item in value]
-    return value
-
-
-Text = Annotated[str, BeforeValidator(_escaped)]
-JsonObject = Annotated[dict[str, JsonValue], BeforeValidator(_json_safe)]
-Count = Annotated[int, Field(ge=0)]
-# The bound keeps every sum of times finite, and is far beyond what the wire lets through.
-Seconds = Annotated[float, Field(ge=0, lt=1e12, allow_inf_nan=False)]
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-# ---------------------------------------------------------------- parts of results
-
-
-class ValueSummary(_Record):
-    """An object that stayed in the worker."""
-
-    type: Text = Field(description="Name of its class")
-    module: Text = Field(description="Module of its class")
-    shape: list[Count] | None = Field(default=None, description="Its length in each dimension")
-    dtype: Text | None = Field(default=None, description="Its element type, for arrays and tensors")
-    columns: list[Text] | None = Field(
-        default=None, description="Its column names, for tables; a model's feature names"
-    )
-    features: Count | None = Field(
-        default=None, description="How many features a model was fitted on"
-    )
-    length: Count | None = Field(default=None, description="Its len()")
-    size_bytes: Count | None = Field(default=None, description="Bytes that its data takes")
-    preview: Text | None = Field(default=None, description="Its beginning, as text")
-    kinds: list[Text] = Field(
-        default=[], description="What it can be taken for, and the names of its classes"
-    )
-
-
-class FrameSummary(_Record):
-    """One level of a traceback."""
-
-    file: Text = Field(description="Path of the source file, as Python names it")
-    line: Count = Field(description="Line number, from 1")
-    function: Text = Field(description="Name of the function")
-    code: Text | None = Field(default=None, description="The line itself, where it could be read")
-    in_handler: bool = Field(description="Whether the file is the handler's own")
-
-
-class CauseSummary(_Record):
-    """One exception behind another."""
-
-    relation: Literal["cause", "context"] = Field(
-        description='cause for "raise ... from", context for raised while handling'
-    )
-    type: Text = Field(description="Name of the exception's class")
-    message: Text = Field(description="str() of the exception")
-    bases: list[Text] = Field(default=[], description="Names of the classes it derives from")
-
-
-class FailureSummary(_Record):
-    """An exception that the handler raised."""
-
-    type: Text = Field(description="Name of its class")
-    module: Text = Field(description="Module of its class")
-    message: Text = Field(description="str() of the exception")
-    traceback: Text = Field(description="The traceback as Python prints it")
-    frames: list[FrameSummary] = Field(default=[], description="Its frames, oldest first")
-    causes: list[CauseSummary] = Field(default=[], description="The chain behind it, nearest first")
-    bases: list[Text] = Field(
-        default=[], description="Names of the classes that its own derives from"
-    )
-
-
-class LogExcerpt(_Record):
-    """What the handler printed, with the middle left out when it was long."""
-
-    head: Text = Field(description="The beginning")
-    tail: Text = Field(description="The end, when it did not fit into head")
-    total_bytes: Count = Field(description="Bytes printed")
-    dropped_bytes: Count = Field(description="Bytes between head and tail that were not kept")
-
-
-class SignalSummary(_Record):
-    """The signal that ended a worker."""
-
-    number: Count = Field(description="Its number on this machine")
-    name: Text = Field(description="Its name, such as SIGSEGV")
-
-
-class ResponseSummary(_Record):
-    """What the serving container would have answered."""
-
-    status: int | None = Field(default=None, description="HTTP status; None: no answer at all")
-    content_type: Text | None = Field(default=None, description="Content-Type of the answer")
-    body: Text | None = Field(default=None, description="Body, encoded as body_encoding says")
-    body_encoding: Literal["utf-8", "base64"] | None = Field(
-        default=None, description="How body stands for bytes"
-    )
-    reason: Text | None = Field(default=None, description="Why there is no answer, or this one")
-
-
-class NetworkAttempt(_Record):
-    """Something that the handler's Python code tried to reach, from one of its lines."""
-
-    kind: Literal["connect", "send", "resolve", "install", "other"] = Field(
-        description="A connection, a datagram, the look-up of a name, packages to install; other: "
-        "by a child process or native code"
-    )
-    target: Text = Field(description="The host; for install the command")
-    port: Count | None = Field(default=None, description="The port, where there is one")
-    file: Text | None = Field(default=None, description="The handler's file; None: not its own")
-    line: Count | None = Field(default=None, description="The line in that file")
-    count: Count = Field(description="How often it was tried")
-    seconds: Seconds = Field(description="Seconds between the first time and the last")
-
-
-class Diagnosis(_Record):
-    """A known mistake that was seen, with its code; `handlerproof explain CODE` says more."""
-
-    code: Text = Field(description="Its code, such as HP401 (docs/diagnoses.md)")
-    message: Text = Field(description="What was seen of it in this handler, in one sentence")
-    function: Text | None = Field(default=None, description="The function that shows it")
-    sample_name: Text | None = Field(default=None, description="The sample that shows it")
-    excerpt: Text | None = Field(
-        default=None, description="The line of the body that shows it, a caret below the place"
-    )
-
-
-class MissingLayer(_Record):
-    """A layer of isolation that this machine could not give."""
-
-    layer: Text = Field(description="Name of the layer")
-    reason: Text = Field(description="Why it could not be had")
-
-
-class MemoryWatch(_Record):
-    """Who holds the memory limit, and how."""
-
-    enforcer: Text = Field(description="What stops a handler that takes too much")
-    metric: Text = Field(description="What is measured")
-    interval_ms: float | None = Field(
-        default=None,
-        ge=0,
-        allow_inf_nan=False,
-        description="Milliseconds between two looks; None: the kernel watches all the time",
-    )
-    worst_overshoot_bytes: Count | None = Field(
-        default=None,
-        description="Most bytes over the limit when a worker was killed; None: none was",
-    )
-
-
-class MemoryCurve(_Record):
-    """The memory of a worker's process tree over time, from its start to its end."""
-
-    step_s: Seconds = Field(description="Seconds that each value stands for")
-    resident_bytes: list[Count] = Field(
-        description="Most resident bytes in each step, as sampled; pages that processes share "
-        "count for each"
-    )
-
-
-class IsolationSummary(_Record):
-    """The isolation that was really in force."""
-
-    requested: Text = Field(description="The level asked for")
-    effective: list[Text] = Field(description="The layers in force")
-    missing: list[MissingLayer] = Field(description="The layers that could not be had")
-    memory: MemoryWatch = Field(description="How memory was limited")
-    network: Text = Field(description="What the handler could reach")
-    filesystem: Text = Field(description="What the handler could read and write")
-    kill: Text = Field(description="How the process tree was ended")
-
-
-class EnvironmentSummary(_Record):
-    """The interpreter that ran the handler."""
-
-    kind: Text = Field(description="How the environment was chosen, such as inherit")
-    python_version: Text = Field(description="Its version, such as 3.11.7")
-    executable: Text = Field(description="Its path")
-    key: Text | None = Field(default=None, description="Key of an environment that is kept")
-    start: Literal["fresh", "warm"] = Field(
-        default="fresh", description="How the last worker was started"
-    )
-    start_reason: Text = Field(default="asked for", description="Why it was started so")
-
-
 # ---------------------------------------------------------------- rows
 
 
-class _Judged(_Record):
-    """A row with an outcome; `success` follows from it, and may stand for it when read."""
-
-    outcome: Outcome = Field(description="How it ended")
-    skip_reason: Text | None = Field(default=None, description="Why it was skipped; else None")
-
-    @computed_field(description="Whether the outcome is passed")  # type: ignore[prop-decorator]
-    @property
-    def success(self) -> bool:
-        """Whether the outcome is passed."""
-        return self.outcome is Outcome.passed
-
-    @property
-    def asked(self) -> bool:
-        """Whether the user asked for it: not switched off, not of an unsupported type."""
-        return not (self.skip_reason or "").startswith(_NOT_ASKED)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _agree_on_success(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping) or "success" not in data:
-            return data
-        rest = {name: value for name, value in data.items() if name != "success"}
-        success = data["success"]
-        if not isinstance(success, bool):
-            raise ValueError(f"success must be true or false, not {success!r}")
-        outcome = rest.setdefault("outcome", Outcome.passed if success else Outcome.failed)
-        if success is not (outcome == Outcome.passed):
-            raise ValueError(f"success={success} contradicts the outcome {outcome}")
-        return rest
-
-    @model_validator(mode="after")
-    def _skip_with_a_reason(self) -> Self:
-        if (self.outcome is Outcome.skipped) is not bool(self.skip_reason):
-            raise ValueError("skip_reason goes with the outcome skipped, and with no other")
-        return self
-
-
-class FunctionTestResult(_Judged):
+class FunctionTestResult(Judged):
     """One function of the handler, called once."""
 
     function_name: FunctionName = Field(description="Which of the functions")
@@ -370,7 +99,7 @@ class FunctionTestResult(_Judged):
     )
 
 
-class EndToEndTestResult(_Judged):
+class EndToEndTestResult(Judged):
     """One sample through all four functions, for one accept type."""
 
     sample_name: Text = Field(description="The sample")
@@ -407,7 +136,7 @@ class VariantTestResult(EndToEndTestResult):
     )
 
 
-class CompatibilityTestResult(_Record):
+class CompatibilityTestResult(Record):
     """Whether what one function or script gives suits the next."""
 
     script_name: Text | None = Field(default=None, description="The script; None: two functions")
@@ -428,27 +157,7 @@ class CompatibilityTestResult(_Record):
 # ---------------------------------------------------------------- the whole
 
 
-class _Saved(_Record):
-    """A whole result, which can be kept in a file."""
-
-    def save(self, path: str | Path) -> None:
-        """Write the result as a JSON file. Raises: OSError."""
-        Path(path).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a saved result. Raises: SpecError when the file cannot be read or is not one."""
-        try:
-            return cls.model_validate_json(Path(path).read_bytes())
-        except OSError as error:
-            raise SpecError(f"Cannot read the result {path}: {error.strerror}.") from error
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"])) or "the top"
-            raise SpecError(f"{path} is not a saved result: {first['msg']} (at {where}).") from None
-
-
-class InferenceTestResult(_Saved):
+class InferenceTestResult(Saved):
     """Everything that came out of testing one handler."""
 
     handler_name: Text = Field(description="The handler")

@@ -13,8 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from harness.results import FunctionTestResult, Outcome, ResponseSummary
+from harness.records import Outcome
+from harness.results import FunctionTestResult
 from harness.specs import InferenceHandlerSpec, Stack
+from harness.summaries import ResponseSummary
 
 MAX_REQUEST_BYTES: Final = 6_553_500
 DEFAULT_MODULE: Final = "inference"

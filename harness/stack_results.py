@@ -6,20 +6,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from harness.results import (
-    InferenceTestResult,
-    Outcome,
-    ResponseSummary,
-    Text,
-    _Record,
-    _Saved,
-)
+from harness.records import Outcome, Record, Saved, Text
+from harness.results import InferenceTestResult
 from harness.specs import Stack
+from harness.summaries import ResponseSummary
 
 Part = Literal["outcome", "status", "content_type", "body"]
 
 
-class StackAnswer(_Record):
+class StackAnswer(Record):
     """One answer, and the stacks that give it."""
 
     stacks: list[Stack] = Field(description="The stacks, in the order in which they were tested")
@@ -29,7 +24,7 @@ class StackAnswer(_Record):
     response: ResponseSummary = Field(description="What a client gets; of the first of the stacks")
 
 
-class StackDifference(_Record):
+class StackDifference(Record):
     """One request that the stacks do not answer alike."""
 
     sample_name: Text = Field(description="The sample")
@@ -38,7 +33,7 @@ class StackDifference(_Record):
     answers: list[StackAnswer] = Field(description="The different answers")
 
 
-class StackComparison(_Saved):
+class StackComparison(Saved):
     """One handler under each serving stack, and what differs between them."""
 
     handler_name: Text = Field(description="The handler")

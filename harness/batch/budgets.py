@@ -12,8 +12,9 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from harness.batch_results import Finding, Measure
+from harness.records import Outcome
 from harness.reports.text import duration, size
-from harness.results import InferenceTestResult, Outcome
+from harness.results import InferenceTestResult
 from harness.spec_model import SpecModel
 
 MIB: Final = 2**20

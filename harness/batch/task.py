@@ -24,7 +24,8 @@ from harness.errors import (
     SpecError,
     WorkerError,
 )
-from harness.results import FunctionTestResult, InferenceTestResult, Outcome
+from harness.records import Outcome
+from harness.results import FunctionTestResult, InferenceTestResult
 from harness.spec_model import SpecModel
 from harness.specs import InferenceHandlerSpec
 

@@ -11,17 +11,16 @@ from harness.checks.live import LiveHandler
 from harness.checks.repetition import Made
 from harness.checks.samples import Samples
 from harness.checks.variants import Variant
+from harness.records import Outcome, not_asked
 from harness.results import (
     CompatibilityTestResult,
     EndToEndTestResult,
     FunctionTestResult,
     InferenceTestResult,
-    Outcome,
-    ResponseSummary,
     VariantTestResult,
-    not_asked,
 )
 from harness.specs import InferenceHandlerSpec, InferenceTestSample
+from harness.summaries import ResponseSummary
 
 MISFITS = ("TypeError", "AttributeError", "KeyError", "IndexError", "ValueError")
 TRANSFORMED = not_asked("the handler defines transform_fn, which stands for it")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, TypedDict
 
-from harness.results import FailureSummary, ValueSummary
+from harness.summaries import FailureSummary, ValueSummary
 
 WORDS: Final = {
     "DataFrame": "DataFrame-like object",

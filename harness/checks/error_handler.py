@@ -17,16 +17,10 @@ from harness.checks.diagnosis import diagnose
 from harness.checks.diagnosis.case import Case, Look, essence
 from harness.checks.diagnosis.package_faults import look_at
 from harness.diagnoses import TABLE
-from harness.results import (
-    CauseSummary,
-    Diagnosis,
-    FailureSummary,
-    FrameSummary,
-    FunctionTestResult,
-    InferenceTestResult,
-    Outcome,
-)
+from harness.records import Outcome
+from harness.results import FunctionTestResult, InferenceTestResult
 from harness.specs import InferenceHandlerSpec, InferenceTestSample
+from harness.summaries import CauseSummary, Diagnosis, FailureSummary, FrameSummary
 
 MAX_CAUSES = 10
 # What is told of every load that fails, and says nothing of this one.

@@ -14,8 +14,10 @@ from typing import Any, Self
 from harness.checks import schemas
 from harness.checks.row_counts import row_count
 from harness.media_types import essence
-from harness.results import FunctionTestResult, Outcome, ResponseSummary
+from harness.records import Outcome
+from harness.results import FunctionTestResult
 from harness.specs import FieldTolerance, InferenceTestSample
+from harness.summaries import ResponseSummary
 
 TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),

@@ -13,8 +13,10 @@ from harness import serving
 from harness.checks import arguments, calls
 from harness.checks.calls import Planned
 from harness.checks.live import LiveHandler
-from harness.results import FunctionTestResult, Outcome, ResponseSummary, not_asked
+from harness.records import Outcome, not_asked
+from harness.results import FunctionTestResult
 from harness.specs import InferenceHandlerSpec, InferenceTestSample
+from harness.summaries import ResponseSummary
 
 STAGES = ("input_fn", "predict_fn", "output_fn")
 SWITCH = {

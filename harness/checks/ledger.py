@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 from harness.checks import validation, verdict
 from harness.checks.observations import Observations
 from harness.checks.redaction import Redaction
-from harness.results import FunctionTestResult, NetworkAttempt, Phase, ResponseSummary
+from harness.results import FunctionTestResult, Phase
 from harness.runtime.evidence import Answer, Ending
 from harness.specs import Limits
+from harness.summaries import NetworkAttempt, ResponseSummary
 
 Listener = Callable[[FunctionTestResult], None]
 

@@ -25,20 +25,14 @@ from harness.environments import base_sets, preflight
 from harness.environments.provided import provided
 from harness.environments.tool import Note
 from harness.errors import IsolationUnavailableError, SpecError
-from harness.results import (
-    EnvironmentSummary,
-    FunctionTestResult,
-    IsolationSummary,
-    MemoryCurve,
-    Phase,
-    ResponseSummary,
-)
+from harness.results import FunctionTestResult, Phase
 from harness.runtime import isolation, layers
 from harness.runtime.evidence import Answer, Ending
 from harness.runtime.launch import HandlerLauncher
 from harness.runtime.session import Session
 from harness.runtime.templates import Templates
 from harness.specs import InferenceHandlerSpec
+from harness.summaries import EnvironmentSummary, IsolationSummary, MemoryCurve, ResponseSummary
 
 
 class LiveHandler:

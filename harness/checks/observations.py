@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Iterator
 
 import worker.protocol as protocol
-from harness.results import FunctionTestResult, IsolationSummary, NetworkAttempt, Outcome
+from harness.records import Outcome
+from harness.results import FunctionTestResult
 from harness.runtime.evidence import Answer
 from harness.specs import Limits
+from harness.summaries import IsolationSummary, NetworkAttempt
 
 MIB = 1024 * 1024
 VERB = {"connect": "connect to", "send": "send to", "resolve": "look up", "install": "install"}

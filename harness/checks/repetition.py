@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.checks import expectations
-from harness.results import FunctionTestResult, ResponseSummary
+from harness.results import FunctionTestResult
 from harness.specs import InferenceTestSample
+from harness.summaries import ResponseSummary
 
 MIB = 2**20
 

@@ -6,7 +6,7 @@ from harness.artifacts import payloads
 from harness.artifacts.workspace import RunDirectory
 from harness.checks import schemas
 from harness.errors import SpecError
-from harness.results import not_asked
+from harness.records import not_asked
 from harness.specs import InferenceHandlerSpec, InferenceTestSample
 
 

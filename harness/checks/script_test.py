@@ -17,7 +17,7 @@ from harness.checks.redaction import Redaction
 from harness.environments.provided import provided
 from harness.errors import IsolationUnavailableError, PipelineError
 from harness.pipeline_results import OutputFile, ScriptTestResult
-from harness.results import Outcome
+from harness.records import Outcome
 from harness.runtime import isolation, layers
 from harness.runtime.evidence import Answer, Ending
 from harness.runtime.script_launch import Parameters, ScriptLauncher

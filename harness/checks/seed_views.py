@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from harness.results import FunctionTestResult, InferenceTestResult, Outcome
+from harness.records import Outcome
+from harness.results import FunctionTestResult, InferenceTestResult
 
 
 def function_view(row: FunctionTestResult) -> dict[str, Any]:

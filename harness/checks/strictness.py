@@ -8,7 +8,8 @@ from typing import Final
 from harness.checks.diagnosis import response_faults, swallowed_faults
 from harness.checks.diagnosis.case import Case, Seen
 from harness.diagnoses import TABLE
-from harness.results import EndToEndTestResult, InferenceTestResult, Outcome
+from harness.records import Outcome
+from harness.results import EndToEndTestResult, InferenceTestResult
 
 # Each is answered with status 200, and no client can use the answer.
 SWALLOWED: Final = frozenset(

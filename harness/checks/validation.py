@@ -2,7 +2,7 @@
 
 from pydantic import JsonValue
 
-from harness.results import ValueSummary
+from harness.summaries import ValueSummary
 
 PRESENCE = {
     "model_fn": "has_model_artifacts",

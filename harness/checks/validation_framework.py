@@ -15,8 +15,9 @@ from harness.checks.live import LiveHandler, opened
 from harness.checks.signatures import ARGUMENTS, Definition, Problem
 from harness.checks.sources import Source, spec_of
 from harness.errors import SpecError
-from harness.results import FUNCTION_NAMES, FunctionTestResult, ValueSummary
+from harness.results import FUNCTION_NAMES, FunctionTestResult
 from harness.specs import InferenceHandlerSpec
+from harness.summaries import ValueSummary
 
 TRANSFORM = "transform_fn"
 # What hands on its data: a value that no handler of this tester made is looked at in a worker, too.

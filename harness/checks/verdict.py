@@ -11,20 +11,19 @@ import signal
 from typing import Any
 
 import worker.protocol as protocol
-from harness.results import (
+from harness.records import Outcome
+from harness.results import FunctionTestResult, Phase
+from harness.runtime.evidence import Answer, Ending
+from harness.specs import Limits
+from harness.summaries import (
     CauseSummary,
     FailureSummary,
     FrameSummary,
-    FunctionTestResult,
     NetworkAttempt,
-    Outcome,
-    Phase,
     ResponseSummary,
     SignalSummary,
     ValueSummary,
 )
-from harness.runtime.evidence import Answer, Ending
-from harness.specs import Limits
 
 MIB = 1024 * 1024
 BY_CAUSE = {

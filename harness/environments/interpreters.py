@@ -15,8 +15,8 @@ from pathlib import Path
 
 from harness.environments import places
 from harness.errors import HandlerEnvironmentError
-from harness.results import EnvironmentSummary
 from harness.spec_environment import is_version
+from harness.summaries import EnvironmentSummary
 
 ASK_TIMEOUT_S = 20.0
 OLDEST = (3, 8)

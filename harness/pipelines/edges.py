@@ -16,7 +16,8 @@ from harness.pipeline_results import (
 from harness.pipelines import adapters, mending
 from harness.pipelines.nodes import Done, HandlerRun, ScriptRun, Sent, Setting
 from harness.pipelines.wiring import PACKAGE, PAYLOADS
-from harness.results import InferenceTestResult, Outcome, not_asked
+from harness.records import Outcome, not_asked
+from harness.results import InferenceTestResult
 
 
 def not_tested(setting: Setting, source: str, node: str, why: str) -> DataCompatibilityResult:

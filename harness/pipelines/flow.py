@@ -24,7 +24,7 @@ from harness.pipeline_specs import PipelineTestingSpec
 from harness.pipelines import edges, matching_reports, nodes, preflight, responses, resume, wiring
 from harness.pipelines.nodes import Done, Nothing, Setting
 from harness.pipelines.resume import Kept
-from harness.results import Outcome, not_asked
+from harness.records import Outcome, not_asked
 from harness.stop import Stop
 
 NOT_SELECTED = not_asked("not selected")

@@ -12,7 +12,8 @@ from harness.pipeline_results import AdapterProposal, NodeInput, ScriptTestResul
 from harness.pipelines import adapters, requests
 from harness.pipelines.nodes import HandlerRun, ScriptRun, Sent, Setting
 from harness.pipelines.tables import Parcel
-from harness.results import FunctionTestResult, InferenceTestResult, Outcome
+from harness.records import Outcome
+from harness.results import FunctionTestResult, InferenceTestResult
 from harness.runtime.script_launch import Parameters
 from harness.script_spec import ScriptExecutionSpec
 

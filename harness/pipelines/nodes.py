@@ -14,7 +14,8 @@ from harness.pipeline_specs import InferencePipelineTestingSpec, PipelineTesting
 from harness.pipelines import preflight, requests
 from harness.pipelines.requests import Found
 from harness.pipelines.wiring import PACKAGE, PAYLOADS, Wiring
-from harness.results import InferenceTestResult, Outcome
+from harness.records import Outcome
+from harness.results import InferenceTestResult
 from harness.runtime.script_launch import Parameters
 from harness.specs import InferenceHandlerSpec, InferenceTestSample
 

@@ -11,16 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.diagnoses import TABLE
+from harness.records import Outcome
 from harness.reports import variants
 from harness.reports.text import duration, harmless, outcome_style, shortened, size
-from harness.results import (
-    EndToEndTestResult,
-    FunctionTestResult,
-    InferenceTestResult,
-    LogExcerpt,
-    Outcome,
-    ResponseSummary,
-)
+from harness.results import EndToEndTestResult, FunctionTestResult, InferenceTestResult
+from harness.summaries import LogExcerpt, ResponseSummary
 
 if TYPE_CHECKING:
     from harness.pipeline_results import ScriptTestResult

@@ -13,8 +13,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from harness.pipeline_results import NodeTestResult, PipelineTestResult
+from harness.records import Outcome
 from harness.reports.text import duration, harmless, outcome_style
-from harness.results import Outcome
 
 _MARKS: Final = {Outcome.passed: "✓", Outcome.skipped: "○"}
 _FAILED: Final = "✗"

@@ -16,17 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from harness.batch_results import BatchEntry, BatchResult, Status
 from harness.errors import SpecError
+from harness.records import Outcome
 from harness.reports import overview
 from harness.reports.github import SEVERITY, by_severity
 from harness.reports.text import duration, harmless, log_text, shortened, size
-from harness.results import (
-    END_TO_END,
-    EndToEndTestResult,
-    FunctionTestResult,
-    InferenceTestResult,
-    MemoryCurve,
-    Outcome,
-)
+from harness.results import END_TO_END, EndToEndTestResult, FunctionTestResult, InferenceTestResult
+from harness.summaries import MemoryCurve
 
 if TYPE_CHECKING:
     from jinja2 import Environment

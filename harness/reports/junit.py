@@ -9,13 +9,9 @@ from collections import Counter
 from xml.etree import ElementTree
 
 from harness.batch_results import OF_A_CHECK, BatchEntry, BatchResult, Finding
+from harness.records import Outcome
 from harness.reports.text import failure_text, log_text
-from harness.results import (
-    END_TO_END,
-    EndToEndTestResult,
-    FunctionTestResult,
-    Outcome,
-)
+from harness.results import END_TO_END, EndToEndTestResult, FunctionTestResult
 
 MOST_CHARS = 64 * 1024
 ATTRIBUTE_CHARS = 1024

@@ -14,10 +14,10 @@ from harness.pipeline_results import (
     NodeTestResult,
     PipelineTestResult,
 )
+from harness.records import Outcome
 from harness.reports.console import block, details, failures, listed
 from harness.reports.dag import Drawing
 from harness.reports.text import duration, harmless, outcome_style, size
-from harness.results import Outcome
 
 
 def render(result: PipelineTestResult) -> RenderableType:

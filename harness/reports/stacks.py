@@ -7,8 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.reports.text import harmless, shortened
-from harness.results import ResponseSummary
 from harness.stack_results import StackAnswer, StackComparison, StackDifference
+from harness.summaries import ResponseSummary
 
 
 def render(comparison: StackComparison) -> RenderableType:

@@ -7,9 +7,9 @@ from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
 from harness.pipeline_results import DataCompatibilityResult, NodeTestResult, PipelineTestResult
+from harness.records import Outcome
 from harness.reports.layout import Layout, Place, layout
 from harness.reports.text import duration, harmless
-from harness.results import Outcome
 
 LETTER: Final = 7.3  # width of a letter at 12 px of a monospaced font
 LINE: Final = 16

@@ -1,6 +1,8 @@
 """Small pieces of text for people: durations, sizes, failures, and output made harmless."""
 
-from harness.results import EndToEndTestResult, FunctionTestResult, LogExcerpt, Outcome
+from harness.records import Outcome
+from harness.results import EndToEndTestResult, FunctionTestResult
+from harness.summaries import LogExcerpt
 
 KIB = 1024
 

@@ -7,8 +7,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from harness.records import Outcome
 from harness.reports.text import harmless, shortened
-from harness.results import InferenceTestResult, Outcome, VariantTestResult
+from harness.results import InferenceTestResult, VariantTestResult
 
 Cell = tuple[str, str]
 Grid = dict[tuple[str, str], VariantTestResult]

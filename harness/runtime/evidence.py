@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import worker.protocol as protocol
-from harness.results import LogExcerpt, MemoryCurve
 from harness.runtime import wire
 from harness.runtime.cgroups import Usage
+from harness.summaries import LogExcerpt, MemoryCurve
 
 EndCause = Literal[
     "not_started",  # the interpreter could not be executed, or speaks another protocol

@@ -1,8 +1,8 @@
 """What holds a worker in: the layers that are in force, told as they are."""
 
-from harness.results import IsolationSummary, MemoryWatch, MissingLayer
 from harness.runtime.guest import Asked
 from harness.runtime.layers import Plan
+from harness.summaries import IsolationSummary, MemoryWatch, MissingLayer
 
 WATCH_INTERVAL_MS = 10.0
 TCP_FROM_ABI = 4

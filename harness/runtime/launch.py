@@ -13,7 +13,6 @@ from harness.artifacts import imports
 from harness.artifacts.package import Package
 from harness.environments.interpreters import OLDEST, Interpreter
 from harness.errors import HandlerEnvironmentError, WorkerError
-from harness.results import EnvironmentSummary
 from harness.runtime import bubblewrap, cgroups, environment, layers, seccomp
 from harness.runtime.evidence import Answer
 from harness.runtime.guest import Guest
@@ -22,6 +21,7 @@ from harness.runtime.session import Session
 from harness.runtime.template import Forking, Unusable
 from harness.runtime.templates import Choice, Choosing, Wanted, safe, wanted
 from harness.specs import InferenceHandlerSpec
+from harness.summaries import EnvironmentSummary
 
 MIB = 1024 * 1024
 SHARED = ("inherit", "python", "venv")  # kinds of environments that are not a handler's own

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from harness.results import LogExcerpt
+from harness.summaries import LogExcerpt
 
 HEAD_BYTES = 16_384
 TAIL_BYTES = 16_384

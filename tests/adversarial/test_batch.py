@@ -15,7 +15,7 @@ import pytest
 
 from harness import InferenceHandlerSpec, RuntimeTester
 from harness.batch_results import BatchEntry, BatchResult
-from harness.results import Outcome
+from harness.records import Outcome
 from tests.adversarial import levels
 from tests.adversarial.conftest import processes_of
 from tests.adversarial.faults import Fault

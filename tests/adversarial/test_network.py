@@ -15,7 +15,7 @@ from harness import (
     IsolationUnavailableError,
     RuntimeTester,
 )
-from harness.results import NetworkAttempt
+from harness.summaries import NetworkAttempt
 from tests.adversarial.conftest import RunAt
 from tests.adversarial.faults import FAULTY
 from tests.adversarial.levels import AS_ROOT, LEVELS, Level, in_force

@@ -21,7 +21,7 @@ from harness.batch.budgets import Budgets
 from harness.batch.scheduling import Listener, Options
 from harness.batch.task import Task
 from harness.batch_results import BatchEntry, BatchResult
-from harness.results import Outcome
+from harness.records import Outcome
 from tests.handlers import collection
 from tests.waiting import wait_until
 

@@ -22,7 +22,7 @@ import psutil
 import pytest
 
 from harness.batch_results import BatchEntry, BatchResult
-from harness.results import Outcome
+from harness.records import Outcome
 from harness.runtime import cgroups, layers
 from tests.adversarial.conftest import processes_of
 from tests.conftest import MakePackage

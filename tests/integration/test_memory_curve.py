@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness import InferenceHandlerSpec, InferenceTestResult, InferenceTestSample, RuntimeTester
-from harness.results import MemoryCurve
+from harness.summaries import MemoryCurve
 from tests.conftest import MakePackage
 from worker import protocol
 

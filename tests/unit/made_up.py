@@ -6,7 +6,7 @@ from typing import Any
 
 from harness import EndToEndTestResult, FunctionTestResult, InferenceTestResult, Outcome
 from harness.batch_results import BatchEntry, BatchResult
-from harness.results import FailureSummary, LogExcerpt, MemoryCurve, ResponseSummary
+from harness.summaries import FailureSummary, LogExcerpt, MemoryCurve, ResponseSummary
 
 
 def row(function: str = "predict_fn", outcome: str = "passed", **fields: Any) -> FunctionTestResult:

@@ -17,7 +17,7 @@ import pytest
 from pydantic import BaseModel, Field, TypeAdapter
 
 import harness
-from harness import batch_results, pipeline_results, results
+from harness import batch_results, pipeline_results, records, results, summaries
 from worker import protocol
 
 ROOT = Path(__file__).parents[2]
@@ -45,9 +45,9 @@ PARTS = sorted(
 RECORDS = sorted(
     (
         kind
-        for module in (results, batch_results, pipeline_results)
-        for name, kind in vars(module).items()
-        if isinstance(kind, type) and issubclass(kind, BaseModel) and not name.startswith("_")
+        for module in (summaries, results, batch_results, pipeline_results)
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind.model_fields
         and kind.__module__ == module.__name__
     ),
     key=lambda kind: kind.__name__,
@@ -168,7 +168,7 @@ def test_results_name_every_field(kind: type[BaseModel]) -> None:
 
 def test_results_name_every_outcome_once() -> None:
     table = rows_of(section("docs/results.md", "Outcomes"))
-    assert sorted(table) == sorted(outcome.value for outcome in results.Outcome)
+    assert sorted(table) == sorted(outcome.value for outcome in records.Outcome)
 
 
 def test_results_name_every_summary_key() -> None:
@@ -304,7 +304,7 @@ def test_readme_is_short() -> None:
 
 
 def test_readme_names_every_outcome() -> None:
-    assert {outcome.value for outcome in results.Outcome} <= set(
+    assert {outcome.value for outcome in records.Outcome} <= set(
         rows_of(section("README.md", "Verdicts"))
     )
 

@@ -21,7 +21,7 @@ from harness.pipeline_results import (
     PassedOver,
     PathMatch,
 )
-from harness.results import Outcome, not_asked
+from harness.records import Outcome, not_asked
 
 TEXT = st.text(max_size=8) | st.just("\ud800 broken")
 COUNT = st.integers(0, 2**40)

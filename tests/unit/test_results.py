@@ -11,27 +11,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from harness import results
+from harness import results, summaries
 from harness.errors import SpecError
+from harness.records import Outcome, not_asked
 from harness.results import (
     FUNCTION_NAMES,
-    CauseSummary,
     CompatibilityTestResult,
     EndToEndTestResult,
+    FunctionTestResult,
+    InferenceTestResult,
+)
+from harness.summaries import (
+    CauseSummary,
     EnvironmentSummary,
     FailureSummary,
     FrameSummary,
-    FunctionTestResult,
-    InferenceTestResult,
     IsolationSummary,
     LogExcerpt,
     MemoryWatch,
     MissingLayer,
-    Outcome,
     ResponseSummary,
     SignalSummary,
     ValueSummary,
-    not_asked,
 )
 
 
@@ -75,11 +76,11 @@ def result(**fields: Any) -> InferenceTestResult:
 
 
 def records() -> list[type[BaseModel]]:
-    found = [kind for _, kind in inspect.getmembers(results, inspect.isclass)]
     return [
         kind
-        for kind in found
-        if issubclass(kind, BaseModel) and kind.__module__ == results.__name__
+        for module in (summaries, results)
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if issubclass(kind, BaseModel) and kind.__module__ == module.__name__
     ]
 
 

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import InferenceHandlerSpec, RuntimeTester
-from harness.results import ValueSummary
 from harness.runtime import wire
+from harness.summaries import ValueSummary
 from tests.conftest import MakePackage
 from worker import kinds, protocol, values
 

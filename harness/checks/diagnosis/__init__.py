@@ -17,7 +17,7 @@ from harness.checks.diagnosis import (
     variant_faults,
 )
 from harness.checks.diagnosis.case import Case
-from harness.results import Diagnosis
+from harness.summaries import Diagnosis
 
 _FAULTS = (
     package_faults,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from harness.checks import excerpts
 from harness.checks.diagnosis.case import FORM, TEXT_TYPES, Case, Row, essence, is_default, link
 from harness.checks.excerpts import MAX_BYTES, Spot
-from harness.results import Diagnosis, FailureSummary
+from harness.summaries import Diagnosis, FailureSummary
 
 READERS = ("input_fn", "transform_fn")
 WRITERS = ("output_fn", "transform_fn")

@@ -9,14 +9,9 @@ from functools import cached_property
 
 from harness.checks import signatures
 from harness.checks.arguments import body_bytes
-from harness.results import (
-    Diagnosis,
-    EndToEndTestResult,
-    FailureSummary,
-    FunctionTestResult,
-    InferenceTestResult,
-)
+from harness.results import EndToEndTestResult, FunctionTestResult, InferenceTestResult
 from harness.specs import InferenceHandlerSpec, InferenceTestSample
+from harness.summaries import Diagnosis, FailureSummary
 
 FLASK = ("sklearn", "xgboost")
 TEXT_TYPES = ("application/json", "text/csv")

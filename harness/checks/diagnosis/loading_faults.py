@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from harness.checks.diagnosis import package_faults
 from harness.checks.diagnosis.case import Case, Look, is_default, link, unpickles
-from harness.results import Diagnosis, FailureSummary, LogExcerpt
+from harness.summaries import Diagnosis, FailureSummary, LogExcerpt
 
 GUNICORN_S = 60.0
 # pickle's own words; with protocols before 4, those of getattr

@@ -15,8 +15,8 @@ from harness.checks import accepted, signatures
 from harness.checks.diagnosis.case import Case, Link, Look, link, unpickles
 from harness.environments import distributions
 from harness.environments.requirements import normal
-from harness.results import Diagnosis, FailureSummary
 from harness.specs import InferenceHandlerSpec
+from harness.summaries import Diagnosis, FailureSummary
 
 # Distributions of AWS's own images that are not on the index, or not for today's Pythons.
 _AWS_ONLY = (

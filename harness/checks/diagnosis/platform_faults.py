@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.checks.diagnosis.case import FLASK, Case, link
-from harness.results import Diagnosis, Outcome
+from harness.records import Outcome
+from harness.summaries import Diagnosis
 
 INVOCATION_S = 60.0
 MUCH_MEMORY = 1 << 30

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from harness.checks.diagnosis.case import Case, Link, Row, chain, link
-from harness.results import Diagnosis, FailureSummary, ValueSummary
+from harness.summaries import Diagnosis, FailureSummary, ValueSummary
 
 # Their libraries' own words, for which there is no class of its own.
 _NAN = re.compile(r"contains NaN|Input contains NaN|missing values|cannot convert float NaN")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness.checks.diagnosis.body_faults import READERS, fault
 from harness.checks.diagnosis.case import FORM, TEXT_TYPES, Case, Row, essence, is_default
-from harness.results import Diagnosis, FailureSummary, ValueSummary
+from harness.summaries import Diagnosis, FailureSummary, ValueSummary
 
 _UNSUPPORTED = "UnsupportedFormatError"
 

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from harness.checks.diagnosis.body_faults import WRITERS
 from harness.checks.diagnosis.case import FLASK, Case, Row, Seen, essence, is_default, link
 from harness.checks.diagnosis.swallowed_faults import is_response
-from harness.results import Diagnosis, EndToEndTestResult, Outcome, ResponseSummary
+from harness.records import Outcome
+from harness.results import EndToEndTestResult
+from harness.summaries import Diagnosis, ResponseSummary
 
 # json's own words; an async function's coroutine is a matter of its own
 _NOT_JSON = re.compile(

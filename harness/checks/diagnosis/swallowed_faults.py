@@ -13,7 +13,9 @@ from typing import Any, Final
 
 from harness.checks import excerpts, expectations
 from harness.checks.diagnosis.case import FLASK, Case, Row, Seen, essence
-from harness.results import Diagnosis, EndToEndTestResult, Outcome, ResponseSummary
+from harness.records import Outcome
+from harness.results import EndToEndTestResult
+from harness.summaries import Diagnosis, ResponseSummary
 
 MAX_CHARS: Final = 16 << 20
 LINES: Final = ("application/jsonlines", "application/x-ndjson", "application/jsonl")

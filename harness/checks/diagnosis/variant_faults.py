@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.checks.diagnosis.case import Case
-from harness.results import Diagnosis, Outcome, VariantTestResult
+from harness.records import Outcome
+from harness.results import VariantTestResult
+from harness.summaries import Diagnosis
 
 SINGLE_ROW, CHARSET = "HP401", "HP402"
 

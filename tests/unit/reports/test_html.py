@@ -11,7 +11,7 @@ import pytest
 from harness import SpecError
 from harness.batch_results import BatchEntry, Finding, NotRun
 from harness.reports import html
-from harness.results import LogExcerpt
+from harness.summaries import LogExcerpt
 from tests.unit import made_up
 
 HOSTILE = "</pre></script><script>alert(1)</script><img src=x onerror=alert(1)>\x1b[31m&<b>'\""

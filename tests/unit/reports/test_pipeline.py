@@ -21,11 +21,12 @@ from harness.pipeline_results import (
     PathMatch,
     ScriptTestResult,
 )
+from harness.records import Outcome
 from harness.reports import pipeline as report
 from harness.reports import svg
 from harness.reports.dag import draw
 from harness.reports.layout import layout
-from harness.results import FailureSummary, FrameSummary, LogExcerpt, Outcome
+from harness.summaries import FailureSummary, FrameSummary, LogExcerpt
 
 SVG = "{http://www.w3.org/2000/svg}"
 
