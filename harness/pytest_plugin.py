@@ -14,7 +14,7 @@ import pytest
 from harness.spec_files import HANDLER_SUFFIX
 
 if TYPE_CHECKING:
-    from harness.checks.live import LiveHandler
+    from harness.checks.open_handler import OpenHandler
     from harness.tester import RuntimeTester
 
 MARKER = "handler"
@@ -47,7 +47,7 @@ def runtime_tester() -> Iterator[RuntimeTester]:
 
 
 @pytest.fixture
-def handler(request: pytest.FixtureRequest, runtime_tester: RuntimeTester) -> Iterator[LiveHandler]:
+def handler(request: pytest.FixtureRequest, runtime_tester: RuntimeTester) -> Iterator[OpenHandler]:
     """Open the handler of `@pytest.mark.handler(path)` in a worker: call its functions one by one.
 
     A relative path is seen from the file of the test.

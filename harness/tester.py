@@ -11,7 +11,7 @@ from harness.artifacts.extraction import Extractions
 from harness.artifacts.workspace import RunDirectory
 from harness.checks import handler_test
 from harness.checks.kept import Kept, keeping
-from harness.checks.live import LiveHandler, opened
+from harness.checks.open_handler import OpenHandler, opened
 from harness.errors import HarnessError, SpecError
 from harness.specs import RuntimeTestingConfiguration
 
@@ -190,7 +190,7 @@ class RuntimeTester:
 
     def test_inference_function(
         self,
-        handler_module: Source | LiveHandler,
+        handler_module: Source | OpenHandler,
         function_name: str,
         test_params: Mapping[str, Any],
     ) -> dict[str, Any]:
@@ -205,7 +205,7 @@ class RuntimeTester:
 
         try:
             self._need_inference_testing()
-            if isinstance(handler_module, LiveHandler):
+            if isinstance(handler_module, OpenHandler):
                 return function_view(handler_module.function(function_name, test_params))
             with RunDirectory(self._workspace()) as run:
                 given = dict(test_params)
@@ -225,7 +225,7 @@ class RuntimeTester:
             }
 
     @contextmanager
-    def open_handler(self, handler: Source) -> Iterator[LiveHandler]:
+    def open_handler(self, handler: Source) -> Iterator[OpenHandler]:
         """Open a handler in a worker and keep it: call its functions one by one.
 
         Raises SpecError and its kinds as `test_inference_handler` does.

@@ -10,7 +10,7 @@ from harness.checks.diagnosis.case import Case
 from harness.checks.diagnosis.package_faults import look, with_live
 from harness.checks.kept import Kept
 from harness.checks.ledger import Listener
-from harness.checks.live import opened
+from harness.checks.open_handler import opened
 from harness.checks.samples import collect
 from harness.environments.tool import Note
 from harness.results import InferenceTestResult

@@ -58,6 +58,10 @@ class Ledger:
         self._catch_up()
         return self._rows
 
+    def name_of(self, row: object) -> str | None:
+        """Give the id of the call that this very row is of; None for anything else."""
+        return next((name for name, own in self.rows.items() if own is row), None)
+
     @property
     def last(self) -> FunctionTestResult | None:
         """Give the row of the call that was made last; None for none."""

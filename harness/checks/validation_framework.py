@@ -11,7 +11,8 @@ from harness.artifacts.package import Package, open_package
 from harness.artifacts.workspace import RunDirectory
 from harness.checks import compatibility, signatures
 from harness.checks.compatibility import Compatibility
-from harness.checks.live import LiveHandler, opened
+from harness.checks.live import LiveHandler
+from harness.checks.open_handler import opened
 from harness.checks.signatures import ARGUMENTS, Definition, Problem
 from harness.checks.sources import Source, spec_of
 from harness.errors import SpecError

@@ -13,7 +13,7 @@ from pathlib import Path
 from harness.artifacts.workspace import RunDirectory
 from harness.checks import handler_test
 from harness.checks import samples as given_samples
-from harness.checks.live import opened
+from harness.checks.open_handler import opened
 from harness.errors import SpecError
 from harness.generation import columns as columns_of
 from harness.generation import package_columns, samples

@@ -9,7 +9,8 @@ from harness.artifacts import formats, outputs
 from harness.artifacts.workspace import RunDirectory
 from harness.checks import arguments, calls
 from harness.checks.calls import Planned
-from harness.checks.live import LiveHandler, opened
+from harness.checks.live import LiveHandler
+from harness.checks.open_handler import opened
 from harness.pipeline_results import DataSent, PassedOver
 from harness.pipelines.adapters import CONTENT_TYPES, Attempt
 from harness.pipelines.cutting import Cut, cut
