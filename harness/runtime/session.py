@@ -12,13 +12,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import worker.protocol as protocol
-from harness import stop
 from harness.runtime import system, wire
 from harness.runtime.bodies import Raw
 from harness.runtime.cgroups import Usage
 from harness.runtime.evidence import Answer, EndCause, Ending, ending_of, first_that_applies
-from harness.runtime.log import LogCapture
-from harness.runtime.process import WorkerProcess, read_available
+from harness.runtime.pipes import Pipes
+from harness.runtime.process import WorkerProcess
 from harness.runtime.wire import Series
 
 Kinds = tuple[str, ...]
@@ -52,30 +51,20 @@ class Session:
     ) -> None:
         self._max_output = max_output_bytes
         self._max_response = max_response_bytes
-        self._lines = wire.LineReader(max_response_bytes * 4 // 3 + protocol.LINE_OVERHEAD_BYTES)
-        self._reports = wire.LineReader(protocol.LINE_OVERHEAD_BYTES)
-        self._log = LogCapture()
         self._keep_log = False
-        self._unsent = memoryview(b"")
         self._is_ahead = False  # at a call whose answer nobody waits for yet
         self._process = process
+        self._pipes = Pipes(
+            process,
+            max_reply_bytes=max_response_bytes * 4 // 3 + protocol.LINE_OVERHEAD_BYTES,
+            max_output_bytes=max_output_bytes,
+        )
         group = process.group
         self._limiting = group if group is not None and group.limits_memory else None
-        self._poll = select.poll()
-        for descriptor in (self._process.replies, self._process.log, self._process.report):
-            self._poll.register(descriptor, select.POLLIN)
-        self._stop = stop.descriptor()
-        if self._stop is not None:
-            self._poll.register(self._stop, select.POLLIN)
-        self._open = {self._process.replies, self._process.log, self._process.report}
-        self._ended: protocol.Ended | protocol.NotStarted | None = None
-        self._worker_pid: int | None = None
-        self._sampled = 0
         self._ending: Ending | None = None
         self._kernel: Usage | None = None
         self._system_kills = system.oom_kills()
         self.ready: protocol.Ready | None = None
-        self.subreaper = False
         self.late_log_bytes = 0
 
     def __enter__(self) -> "Session":
@@ -88,6 +77,11 @@ class Session:
     def alive(self) -> bool:
         """Whether the worker can take a request."""
         return self._ending is None
+
+    @property
+    def subreaper(self) -> bool:
+        """Whether the kernel hands the supervisor what the handler leaves."""
+        return self._pipes.subreaper
 
     def start(self, timeout_s: float) -> Answer:
         """Wait for the worker's first line, at most so many seconds."""
@@ -150,9 +144,9 @@ class Session:
                 if calls:
                     others.append(series.data)
                 else:
-                    self._write(series.data)
+                    self._pipes.write(series.data)
                 calls += series.calls
-            self._write(b"".join(others))
+            self._pipes.write(b"".join(others))
         except BaseException:
             if calls:
                 self._end("closed", "given up during a call")
@@ -170,7 +164,7 @@ class Session:
     def release(self, ids: list[str]) -> None:
         """Let the worker forget the values of these calls. A dead worker has forgotten them."""
         if self._ending is None:
-            self._write(wire.encode(protocol.Release(ids=ids)))
+            self._pipes.write(wire.encode(protocol.Release(ids=ids)))
 
     def settle(self) -> Ending | None:
         """Look for what happened since the last reply; end the worker if it was anything.
@@ -180,19 +174,19 @@ class Session:
         if self._ending is not None:
             return self._ending
         try:
-            for descriptor, _ in self._poll.poll(0):
+            for descriptor, _ in self._pipes.poll(0):
                 if descriptor == self._process.requests:
-                    self._write()
-                elif descriptor != self._stop:  # the next request heeds it
-                    self._drain(descriptor)
+                    self._pipes.write()
+                elif not self._pipes.is_stop(descriptor):  # the next request heeds it
+                    self._pipes.drain(descriptor)
         except wire.Violation as error:
             return self._end("protocol", str(error))
-        if self._log.total_bytes and not self._keep_log:
-            self.late_log_bytes += self._log.total_bytes
-            self._log = LogCapture()
-        if self._lines.pending:
-            return self._end("protocol", f"a second reply: {self._lines.pending[:80]!r}")
-        if self._is_over:
+        if self._pipes.log.total_bytes and not self._keep_log:
+            self.late_log_bytes += self._pipes.log.total_bytes
+            self._pipes.new_log()
+        if self._pipes.pending:
+            return self._end("protocol", f"a second reply: {self._pipes.pending[:80]!r}")
+        if self._pipes.is_over:
             return self._end("death", "the worker ended after its answer, before the next call")
         return None
 
@@ -204,10 +198,10 @@ class Session:
             return self._end("closed", "given up during a call")
         if self.settle() is not None:
             return self._ending  # type: ignore[return-value]
-        self._stop_writing()
+        self._pipes.stop_writing()
         self._process.hang_up()
         self._await_ended(EXIT_GRACE_S)
-        polite = self._ended is not None
+        polite = self._pipes.ended is not None
         text = "closed" if polite else "the worker did not leave when asked to; killed"
         return self._end("closed", text)
 
@@ -231,10 +225,10 @@ class Session:
         start = time.monotonic()
         deadline = start + timeout_s
         self._process.set_deadline(deadline + SECOND_NET_S)
-        self._sampled = 0
+        self._pipes.sampled_bytes = 0
         try:
             if data:
-                self._write(data)
+                self._pipes.write(data)
             reply, ending = self._converse(name, kinds, deadline, not is_last, wrote=bool(data))
         except wire.LineTooLong as error:
             reply, ending = None, self._end("reply", str(error))
@@ -258,31 +252,32 @@ class Session:
         hung_up_at: float | None = None
         reply = None if wrote else self._reply(name, kinds)
         if reply is not None and not (ahead and _goes_on(reply)):
-            self._drain(self._process.log)  # it came with the reply before it
+            self._pipes.drain(self._process.log)  # it came with the reply before it
         while True:
             if reply is None or self._is_early(kinds):
                 now = time.monotonic()
                 ending = self._ending_by_now(now, deadline, hung_up_at)
                 if ending is not None:
                     return None, ending
-                if hung_up_at is None and self._process.replies not in self._open:
+                if hung_up_at is None and self._pipes.has_hung_up:
                     hung_up_at = now
                 wait_ms = self._wait_ms(now, deadline, hung_up_at)
-                for descriptor, _ in self._poll.poll(wait_ms):  # replies come before the log
-                    if descriptor == self._stop:
-                        self._poll.unregister(descriptor)
+                for descriptor, _ in self._pipes.poll(wait_ms):  # replies come before the log
+                    if self._pipes.is_stop(descriptor):
+                        self._pipes.leave(descriptor)
                         raise KeyboardInterrupt
                     if descriptor == self._process.requests:
-                        self._write()
+                        self._pipes.write()
                     elif descriptor == self._process.log and not ahead:
                         # What was written before the reply is seen with it: it is the call's.
-                        self._drain(descriptor)
+                        self._pipes.drain(descriptor)
                     else:
-                        self._read(descriptor)
+                        self._pipes.read(descriptor)
                     reply = reply or self._reply(name, kinds)
                     if ahead and _goes_on(reply):
                         break  # what there is beside it is the next call's
-            ending = self._end("log", self._flood) if self._flooded else self._silent_kill()
+            flooded = self._pipes.is_flooded
+            ending = self._end("log", self._flood) if flooded else self._silent_kill()
             if ending is not None:
                 return None, ending
             if reply is not None and not self._is_early(kinds):
@@ -290,12 +285,12 @@ class Session:
 
     def _is_early(self, kinds: Kinds) -> bool:
         """Say whether a worker that greets may not be in its control groups yet."""
-        return kinds is GREETING and self._worker_pid is None
+        return kinds is GREETING and self._pipes.worker_pid is None
 
     def _ending_by_now(
         self, now: float, deadline: float, hung_up_at: float | None
     ) -> Ending | None:
-        if self._is_over:
+        if self._pipes.is_over:
             return self._end("death", "the worker ended without an answer")
         if now >= deadline:
             stack = self._dump_stacks()
@@ -303,15 +298,6 @@ class Session:
         if hung_up_at is not None and now - hung_up_at > CLOSED_CHANNEL_GRACE_S:
             return self._end("protocol", "the worker's channel was closed, its process goes on")
         return None
-
-    @property
-    def _is_over(self) -> bool:
-        """Whether the supervisor has told the end, or is gone without a word."""
-        return self._ended is not None or self._process.report not in self._open
-
-    @property
-    def _flooded(self) -> bool:
-        return self._log.total_bytes > self._max_output
 
     @property
     def _flood(self) -> str:
@@ -334,7 +320,7 @@ class Session:
         self._process.dump()
         limit = time.monotonic() + DUMP_GRACE_S
         before = None
-        while not self._is_over and time.monotonic() < limit:
+        while not self._pipes.is_over and time.monotonic() < limit:
             written = self._process.stacks.read()
             if written is not None and written == before:
                 return written
@@ -348,7 +334,7 @@ class Session:
         only.register(self._process.report, select.POLLIN)
         if only.poll(min(DUMP_LOOK_S, max(0.0, limit - time.monotonic())) * 1000):
             with contextlib.suppress(wire.Violation):
-                self._read(self._process.report)
+                self._pipes.read(self._process.report)
 
     def _wait_ms(self, now: float, deadline: float, hung_up_at: float | None) -> float:
         if hung_up_at is not None:
@@ -359,7 +345,7 @@ class Session:
         return wait * 1000 + 1
 
     def _reply(self, name: str, kinds: Kinds) -> wire.Reply | None:
-        line = self._lines.next_line()
+        line = self._pipes.next_line()
         if line is None:
             return None
         reply = wire.decode_reply(line)
@@ -369,79 +355,18 @@ class Session:
             raise wire.Violation(f"a reply of the kind {reply.type!r}, where {kinds} are due")
         return self._process.bodies.complete(reply, self._max_response)
 
-    def _write(self, data: bytes = b"") -> None:
-        """Write what the pipe takes of what is left and of this; wait only while there is some.
-
-        The worker may answer while some of a call that follows is left. It has to get that whole
-        all the same, if only to pass over it.
-        """
-        rest = self._unsent
-        if data:
-            rest = memoryview(rest.tobytes() + data if rest else data)
-        try:
-            while rest:
-                rest = rest[os.write(self._process.requests, rest) :]
-        except BlockingIOError:
-            if not self._unsent:
-                self._poll.register(self._process.requests, select.POLLOUT)
-            self._unsent = rest
-            return
-        except BrokenPipeError:  # the worker is gone: its ending says how
-            pass
-        self._stop_writing()
-
-    def _stop_writing(self) -> None:
-        if self._unsent:
-            self._poll.unregister(self._process.requests)
-            self._unsent = memoryview(b"")
-
-    def _read(self, descriptor: int) -> bool:
-        """Take once what has come on a descriptor; say whether anything came. Raises Violation."""
-        data = read_available(descriptor)
-        if data is None:
-            return False
-        if not data:
-            self._open.discard(descriptor)
-            self._poll.unregister(descriptor)
-        elif descriptor == self._process.replies:
-            self._lines.feed(data)
-        elif descriptor == self._process.log:
-            self._log.add(data)
-        else:
-            self._reports.feed(data)
-            self._take_reports()
-        return bool(data)
-
-    def _take_reports(self) -> None:
-        while (line := self._reports.next_line()) is not None:
-            report = wire.decode_report(line)
-            if isinstance(report, protocol.Sample):
-                self._sampled = max(self._sampled, report.memory_bytes)
-            elif isinstance(report, protocol.Started):
-                self._worker_pid, self.subreaper = report.pid, report.subreaper
-            else:
-                self._ended = report
-                self._drain(self._process.replies)
-                self._drain(self._process.log)
-
-    def _drain(self, descriptor: int) -> None:
-        """Take all that has come on a descriptor, as far as the limits let it."""
-        while descriptor in self._open and self._log.total_bytes <= self._max_output:
-            if not self._read(descriptor):
-                return
-
     # ------------------------------------------------------------ the end
 
     def _end(self, cause: EndCause, detail: str) -> Ending:
         """End the tree, collect the evidence, give everything back."""
         self._is_ahead = False
-        self._stop_writing()
-        if not self._is_over:
+        self._pipes.stop_writing()
+        if not self._pipes.is_over:
             self._process.kill()
             self._await_ended(KILL_WAIT_S)
         swept = 0
-        if self._ended is None:
-            swept = self._process.sweep(self._worker_pid)
+        if self._pipes.ended is None:
+            swept = self._process.sweep(self._pipes.worker_pid)
         group = self._process.group
         self._kernel = group.usage() if group is not None else None
         self._process.close()
@@ -451,29 +376,22 @@ class Session:
     def _await_ended(self, seconds: float) -> None:
         """Read reports until the last one, dropping what the worker still sends."""
         deadline = time.monotonic() + seconds
-        while not self._is_over:
+        while not self._pipes.is_over:
             wait = deadline - time.monotonic()
             if wait <= 0:
                 return
-            for descriptor, _ in self._poll.poll(wait * 1000 + 1):
+            for descriptor, _ in self._pipes.poll(wait * 1000 + 1):
                 with contextlib.suppress(wire.Violation):
-                    self._drop_or_read(descriptor)
-
-    def _drop_or_read(self, descriptor: int) -> None:
-        if descriptor != self._process.replies:
-            self._read(descriptor)
-        elif read_available(descriptor) == b"":
-            self._open.discard(descriptor)
-            self._poll.unregister(descriptor)
+                    self._pipes.drop_or_read(descriptor)
 
     def _evidence(self, cause: EndCause, detail: str, swept: int) -> Ending:
-        ended = self._ended
+        ended = self._pipes.ended
         if ended is None:
             text = "the supervisor was killed, maybe by the handler"
             return Ending("supervisor", text, signal=SIGKILL, swept=swept)
         if isinstance(ended, protocol.NotStarted):
             return Ending("not_started", os.strerror(ended.errno))
-        if self._flooded and cause in ("death", "timeout", "protocol"):
+        if self._pipes.is_flooded and cause in ("death", "timeout", "protocol"):
             cause, detail = "log", self._flood
         cause, detail = first_that_applies(ended, self._kernel, cause, detail)
         if cause == "death" and ended.signal == SIGKILL and self._system_killed():
@@ -485,15 +403,15 @@ class Session:
     ) -> Answer:
         peak = getattr(reply, "peak_memory_bytes", None)
         source = "VmHWM" if peak is not None else None
-        if self._sampled > (peak or 0) and ending is None:
-            peak, source = self._sampled, "pss"
+        if self._pipes.sampled_bytes > (peak or 0) and ending is None:
+            peak, source = self._pipes.sampled_bytes, "pss"
         if ending is not None:
             peak, source = ending.peak_memory_bytes, ending.peak_memory_source
-        log = self._log.excerpt()
+        log = self._pipes.log.excerpt()
         # What the import printed is shown with the first call, which has a row to show it in.
         self._keep_log = isinstance(reply, protocol.Loaded)
         if log is not None and not self._keep_log:
-            self._log = LogCapture()
+            self._pipes.new_log()
         return Answer(name, reply, ending, elapsed_s, peak, source, log)
 
 

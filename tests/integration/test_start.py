@@ -700,7 +700,7 @@ def test_orphans_are_swept_though_the_supervisor_has_not_ended_yet(package: Make
         assert handler.model_fn().success
         session = handler._session
         assert session is not None
-        assert session._process.sweep(session._worker_pid) == 2
+        assert session._process.sweep(session._pipes.worker_pid) == 2
         assert wait_until(lambda: len(running()) == 3), "template, one ahead"
 
 
