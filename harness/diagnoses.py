@@ -1,8 +1,8 @@
 """Every diagnosis by its code: what is wrong, why, what to do, and what a client would see.
 
 The codes never change their meaning. By hundreds: 1 the package, 2 loading, 3 signatures, 4 the
-request, 5 the prediction, 6 the response, 7 the platform, 8 what only lint looks at. Most of the
-causes are those that users report most often to the serving toolkits.
+request, 5 the prediction, 6 the response, 7 the platform, 8 what only lint looks at, 9 the sandbox
+of the test. Most of the causes are those that users report most often to the serving toolkits.
 """
 
 from __future__ import annotations
@@ -495,6 +495,22 @@ TABLE: Final[dict[str, Entry]] = {
         "Each is unpacked by itself.",
         "Pack what belongs together into one file.",
         "A slow start.",
+    ),
+    # ------------------------------------------------------------ the sandbox of the test
+    "HP901": Entry(
+        "the sandbox of this test refused a write",
+        "Under landlock and bwrap a handler writes only below its model directory, TMPDIR and "
+        "HOME; a container lets it write to other places, such as /tmp.",
+        "Write below tempfile.gettempdir(), which is right everywhere; or test it with --isolation "
+        "bwrap, which has a /tmp of its own, or with --isolation process, which refuses nothing.",
+        "Nothing of this, where the container lets it write there.",
+    ),
+    "HP902": Entry(
+        "the sandbox of this test has no network",
+        "A test has a network only where it is asked for; an endpoint has one, unless it was made "
+        "with network isolation or in a VPC without a way out.",
+        "Pack what it fetches with the model; or test it with --network all.",
+        "Nothing of this, where the endpoint reaches the address; what was raised, where not.",
     ),
 }
 

@@ -21,6 +21,7 @@ from harness.checks import flow, samples
 from harness.configuration import environment, project
 from harness.errors import HarnessError
 from harness.records import Outcome
+from harness.reports import diagnosed
 from harness.reports.text import failure_text, harmless, log_text
 from harness.results import END_TO_END, EndToEndTestResult, FunctionTestResult, InferenceTestResult
 from harness.specs import InferenceHandlerSpec
@@ -106,7 +107,7 @@ class HandlerItem(pytest.Item):
         result = file.result
         if self.place.function == WHOLE:
             if not result.overall_success:
-                raise HandlerFailed("\n".join(result.errors))
+                raise HandlerFailed("\n".join([*result.errors, *map(str, diagnosed.each(result))]))
             return
         rows: list[Row] = [*result.function_results(), *result.end_to_end_results]
         row = next(row for row in rows if self.place.is_of(row))
@@ -114,7 +115,8 @@ class HandlerItem(pytest.Item):
         if row.outcome is Outcome.skipped:
             pytest.skip(row.skip_reason or "")
         if not row.success:
-            raise HandlerFailed(failure_text(row))
+            told = map(str, diagnosed.of_row(result, row))
+            raise HandlerFailed("\n\n".join((failure_text(row), *told)))
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None

@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 from harness import serving
-from harness.checks import expectations, verdict
+from harness.checks import expectations, refusals, verdict
 from harness.checks.flow import ALL_OFF, STAGES, SWITCH, Flow, Request, describe
 from harness.checks.live import LiveHandler
 from harness.records import Outcome, not_asked
@@ -52,9 +52,12 @@ class FunctionRows:
         return [self.of_request("transform_fn", request) for request in self._flow.requests]
 
     def consequences(self) -> list[str]:
-        """Say what the endpoint does, where the handler could not be loaded."""
+        """Say what the endpoint does, where the handler could not be loaded.
+
+        Nothing is said where the sandbox is why: an endpoint has none.
+        """
         model = self._live.row(self._flow.model) if self._flow.model else None
-        if model is None or model.success:
+        if model is None or model.success or refusals.of(model, self._live.isolation) is not None:
             return []
         failure = serving.load_failure(
             model,

@@ -10,9 +10,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.diagnoses import TABLE
+from harness.artifacts import stale
 from harness.records import Outcome
-from harness.reports import variants
+from harness.reports import diagnosed, variants
 from harness.reports.text import duration, harmless, outcome_style, shortened, size
 from harness.results import EndToEndTestResult, FunctionTestResult, InferenceTestResult
 from harness.summaries import LogExcerpt, ResponseSummary
@@ -121,13 +121,17 @@ def failures(result: InferenceTestResult) -> Iterator[RenderableType]:
     for row in result.function_results():
         if not row.success and row.outcome is not Outcome.skipped:
             told.add(row.error_message or "")
-            yield _failure(row, _client(result, row))
+            yield _failure(result, row)
+    alike: dict[str, list[EndToEndTestResult]] = {}
     for end in result.end_to_end_results:
         failed = not end.success and end.outcome is not Outcome.skipped
         if failed and (end.error_message or "") not in told:
-            told.add(end.error_message or "")
-            title = f"end to end [{end.sample_name}, {end.accept_type}]"
-            yield block(title, end.outcome, end.error_message, [_seen(end.response)])
+            alike.setdefault(end.error_message or "", []).append(end)
+    for first, *others in alike.values():
+        names = [f"[{end.sample_name}, {end.accept_type}]" for end in others]
+        lines = [f"also: {', '.join(names)}"] if names else []
+        title = f"end to end [{first.sample_name}, {first.accept_type}]"
+        yield block(title, first.outcome, first.error_message, [*lines, _seen(first.response)])
 
 
 def _client(result: InferenceTestResult, row: FunctionTestResult) -> list[str]:
@@ -156,16 +160,22 @@ def _seen(response: ResponseSummary) -> str:
     return f"a client sees: {response.status}, {kind}: {shown}"
 
 
-def _failure(row: FunctionTestResult, client: list[str]) -> RenderableType:
+def _failure(result: InferenceTestResult, row: FunctionTestResult) -> RenderableType:
     names = [name for name in (row.sample_name, row.accept_type) if name]
     title = row.function_name + (f" [{', '.join(names)}]" if names else "")
     if row.phase == "import":
         title += " (import of the handler)"
-    return block(title, row.outcome, row.error_message, details(row, client=client))
+    code = diagnosed.of_sandbox(result, row)
+    next_step = f"see {code} below: the sandbox of this test refused it" if code else None
+    lines = details(row, client=_client(result, row), next_step=next_step)
+    return block(title, row.outcome, row.error_message, lines)
 
 
 def details(
-    row: FunctionTestResult | ScriptTestResult, what: str = "handler", client: Sequence[str] = ()
+    row: FunctionTestResult | ScriptTestResult,
+    what: str = "handler",
+    client: Sequence[str] = (),
+    next_step: str | None = None,
 ) -> list[str]:
     """List what is known of a failure: the place, its causes, where it hung, its log, what next."""
     lines = []
@@ -179,12 +189,19 @@ def details(
             for cause in row.failure.causes
         ]
     if row.stack:
-        lines += ["where it hung:", *("  " + line for line in row.stack.splitlines()[:STACK_LINES])]
+        lines += ["where it hung:", *("  " + line for line in _stack_lines(row.stack))]
     if row.log is not None:
         lines += ["log:", *("  " + line for line in _last_lines(row.log))]
     lines += client
-    lines.append(f"next: {NEXT_STEP[row.outcome].format(what=what)}")
+    lines.append(f"next: {next_step or NEXT_STEP[row.outcome].format(what=what)}")
     return lines
+
+
+def _stack_lines(stack: str) -> list[str]:
+    """Give the newest lines of a stack, and those of the package where they are older."""
+    lines = stack.splitlines()
+    own = [line for line in lines[STACK_LINES:] if stale.NAME.search(line)][:STACK_LINES]
+    return [*lines[:STACK_LINES], *(["..."] if own else []), *own]
 
 
 def _own_frame(row: FunctionTestResult | ScriptTestResult) -> str | None:
@@ -219,15 +236,12 @@ def listed(title: str, items: list[str], style: str) -> RenderableType:
 
 
 def _diagnoses(result: InferenceTestResult) -> list[str]:
-    """Give each mistake once, with its first sample and what to do."""
-    lines: dict[tuple[str, str], str] = {}
-    for seen in result.diagnoses:
-        entry = TABLE[seen.code]
-        text = f"{seen.code} {entry.title}: {shortened(seen.message, 240)}"
-        text += "".join(f"\n    {line}" for line in (seen.excerpt or "").splitlines())
-        text += f"\n  fix: {entry.fix}"
-        lines.setdefault((seen.code, seen.function or ""), text)
-    return list(lines.values())
+    """Give each mistake once, with the line of the body that shows it and what to do."""
+    return [
+        "".join([told.text, *(f"\n    {line}" for line in told.excerpt.splitlines())])
+        + f"\n  fix: {told.fix}"
+        for told in diagnosed.each(result)
+    ]
 
 
 def _in_force(result: InferenceTestResult) -> Text:

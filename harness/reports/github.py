@@ -3,7 +3,8 @@
 import re
 
 from harness.batch_results import BatchEntry, BatchResult, Status
-from harness.reports.overview import counted, problems
+from harness.reports import diagnosed
+from harness.reports.overview import counted, is_worth_a_word, problems
 from harness.reports.text import duration, harmless, shortened, size
 
 # A step's summary may have 1 MiB, and is dropped whole when it is larger.
@@ -26,9 +27,9 @@ def markdown(batch: BatchResult) -> str:
     room.add("|---|---|---|---|---|")
     rows = sum(room.add(_row(entry)) for entry in entries)
     room.left_out(len(entries) - rows, "handlers")
-    bad = [entry for entry in entries if entry.status is not Status.passed]
-    told = sum(room.add(_details(entry)) for entry in bad)
-    room.left_out(len(bad) - told, "details")
+    worth = [entry for entry in entries if is_worth_a_word(entry) or entry.result.warnings]
+    told = sum(room.add(_details(entry)) for entry in worth)
+    room.left_out(len(worth) - told, "details")
     return room.text()
 
 
@@ -36,8 +37,13 @@ def annotations(batch: BatchResult) -> list[str]:
     """Give workflow commands: at most ten errors and ten warnings, the rest rolled up in one."""
     entries = by_severity(batch)
     errors = [entry for entry in entries if not entry.success]
-    warnings = [entry for entry in entries if entry.status is Status.flaky]
+    warnings = [entry for entry in entries if entry.success and is_worth_a_word(entry)]
     return [*_commands("error", errors), *_commands("warning", warnings)]
+
+
+def told(entry: BatchEntry) -> list[str]:
+    """List what is wrong with an entry, and the mistakes that were seen."""
+    return [*problems(entry), *map(str, diagnosed.each(entry.result))]
 
 
 def by_severity(batch: BatchResult) -> list[BatchEntry]:
@@ -70,7 +76,7 @@ class _Room:
 
 
 def _row(entry: BatchEntry) -> str:
-    found = problems(entry)
+    found = told(entry)
     cells = (
         _escaped(shortened(entry.name, MOST_CHARS)),
         f"{SIGN[entry.status]} {entry.status.value}",
@@ -84,8 +90,10 @@ def _row(entry: BatchEntry) -> str:
 def _details(entry: BatchEntry) -> str:
     name = _escaped(shortened(entry.name, MOST_CHARS))
     lines = ["<details>", f"<summary>{name}: {entry.status.value}</summary>", ""]
-    found = problems(entry)
+    found = [*told(entry), *entry.result.warnings]
     lines += [f"- {_escaped(shortened(text, MOST_CHARS))}" for text in found[:MOST_ANNOTATIONS]]
+    if len(found) > MOST_ANNOTATIONS:
+        lines.append(f"- and {len(found) - MOST_ANNOTATIONS} more")
     if entry.reproduce is not None:
         fence = "`" * (max([2, *map(len, re.findall("`+", entry.reproduce))]) + 1)
         lines += ["", f"{fence}sh", harmless(entry.reproduce), fence]
@@ -95,7 +103,7 @@ def _details(entry: BatchEntry) -> str:
 def _commands(kind: str, entries: list[BatchEntry]) -> list[str]:
     shown = entries if len(entries) <= MOST_ANNOTATIONS else entries[: MOST_ANNOTATIONS - 1]
     commands = [
-        _command(kind, f"{entry.name}: {entry.status.value}", "\n".join(problems(entry)[:3]))
+        _command(kind, f"{entry.name}: {entry.status.value}", "\n".join(told(entry)[:3]))
         for entry in shown
     ]
     rest = entries[len(shown) :]

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from harness.batch_results import BatchEntry, BatchResult, Status
 from harness.errors import SpecError
 from harness.records import Outcome
-from harness.reports import overview
-from harness.reports.github import SEVERITY, by_severity
+from harness.reports import diagnosed, overview
+from harness.reports.github import SEVERITY, by_severity, told
 from harness.reports.text import duration, harmless, log_text, shortened, size
 from harness.results import END_TO_END, EndToEndTestResult, FunctionTestResult, InferenceTestResult
 from harness.summaries import MemoryCurve
@@ -137,7 +137,7 @@ def _escapes(text: str) -> int:
 
 
 def _row(number: int, entry: BatchEntry) -> dict[str, Any]:
-    problems = overview.problems(entry)
+    problems = told(entry)
     return {
         "number": number,
         "name": harmless(_cut(entry.name, 2 * ROW_CHARS)),
@@ -151,10 +151,10 @@ def _row(number: int, entry: BatchEntry) -> dict[str, Any]:
 def _page(entry: BatchEntry, *, full: bool) -> dict[str, Any]:
     problems = overview.problems(entry)
     count = MOST_PROBLEMS if full else 1
-    told = [harmless(_cut(text, LINE_CHARS if full else ROW_CHARS)) for text in problems[:count]]
+    lines = [harmless(_cut(text, LINE_CHARS if full else ROW_CHARS)) for text in problems[:count]]
     if len(problems) > count:
-        told.append(f"and {len(problems) - count} more")
-    page: dict[str, Any] = {"entry": entry, "full": full, "problems": told}
+        lines.append(f"and {len(problems) - count} more")
+    page: dict[str, Any] = {"entry": entry, "full": full, "problems": lines}
     if not full:
         return page
     result = entry.result
@@ -165,6 +165,10 @@ def _page(entry: BatchEntry, *, full: bool) -> dict[str, Any]:
         "heat": _heat(result.end_to_end_results),
         "findings": [
             {"holds": item.holds, "message": harmless(item.message)} for item in entry.findings
+        ],
+        "diagnoses": [
+            {"text": harmless(seen.text), "excerpt": harmless(seen.excerpt), "fix": seen.fix}
+            for seen in diagnosed.each(result)[:MOST_PROBLEMS]
         ],
         "traceback": _traceback(result),
         "log": _log(result),

@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 
 from harness.batch_results import OF_A_CHECK, BatchEntry, BatchResult, Finding
 from harness.records import Outcome
-from harness.reports.text import failure_text, log_text
+from harness.reports import diagnosed
+from harness.reports.text import failure_text, first_line, log_text
 from harness.results import END_TO_END, EndToEndTestResult, FunctionTestResult
 
 MOST_CHARS = 64 * 1024
@@ -79,6 +80,10 @@ def _facts(entry: BatchEntry) -> dict[str, object]:
     for name, total in entry.result.performance_summary().items():
         facts[f"{name}_total_s"] = f"{total['total_s']:.6f}"
     facts |= {f"attempt_{n}": text for n, text in enumerate(entry.earlier_attempts, start=1)}
+    told = diagnosed.each(entry.result)
+    facts |= {f"diagnosis_{n}": text for n, text in enumerate(told, start=1)}
+    warnings = entry.result.warnings
+    facts |= {f"warning_{n}": text for n, text in enumerate(warnings, start=1)}
     if entry.reproduce is not None:
         facts["reproduce"] = entry.reproduce
     return facts
@@ -93,7 +98,8 @@ def _row(suite: ElementTree.Element, entry: BatchEntry, row: Row, name: str) -> 
         ElementTree.SubElement(case, "skipped", message=_attribute(row.skip_reason or ""))
     elif not row.success:
         kind = "failure" if row.outcome in OF_A_CHECK else "error"
-        _problem(case, kind, row.outcome.value, failure_text(row))
+        told = map(str, diagnosed.of_row(entry.result, row))
+        _problem(case, kind, row.outcome.value, "\n\n".join((failure_text(row), *told)))
     log = row.log if isinstance(row, FunctionTestResult) else None
     if log is not None:
         ElementTree.SubElement(case, "system-out").text = clean(log_text(log))
@@ -106,8 +112,8 @@ def _finding(suite: ElementTree.Element, entry: BatchEntry, item: Finding, name:
 
 
 def _problem(case: ElementTree.Element, kind: str, outcome: str, text: str) -> None:
-    first = text.strip().partition("\n")[0]
-    problem = ElementTree.SubElement(case, kind, type=outcome, message=_attribute(first))
+    message = _attribute(first_line(text))
+    problem = ElementTree.SubElement(case, kind, type=outcome, message=message)
     problem.text = clean(text)
 
 

@@ -1,9 +1,10 @@
-"""A batch for the terminal: what is not good, each with its first error, and the counts."""
+"""A batch for the terminal: what is not good or not as it seems, and the counts."""
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from harness.batch_results import BatchEntry, BatchResult, Status
+from harness.reports import diagnosed
 from harness.reports.text import duration, harmless, shortened
 
 MOST_ERRORS = 3
@@ -18,8 +19,13 @@ STYLE = {
 
 def render(batch: BatchResult) -> RenderableType:
     """Give the report of a batch."""
-    told = [entry for entry in batch.entries if entry.status is not Status.passed or entry.changes]
+    told = [entry for entry in batch.entries if is_worth_a_word(entry) or entry.changes]
     parts: list[RenderableType] = [_entry(entry) for entry in told]
+    warned = [entry for entry in batch.entries if entry.result.warnings]
+    if warned:
+        count = sum(len(entry.result.warnings) for entry in warned)
+        parts.append(Text(f"{count} warnings of {len(warned)} handlers: see --output, --markdown "
+                          "or --html", style="yellow"))  # fmt: skip
     parts += [Text(harmless(f"warning: {text}"), style="yellow") for text in batch.warnings]
     if batch.not_run:
         reason = batch.not_run[0].reason
@@ -37,6 +43,11 @@ def line(entry: BatchEntry) -> Text:
     if entry.result.errors:
         text.append(f" {harmless(shortened(entry.result.errors[0], 120))}")
     return text
+
+
+def is_worth_a_word(entry: BatchEntry) -> bool:
+    """Say whether a handler is not good, or passed with a mistake that was seen."""
+    return entry.status is not Status.passed or bool(entry.result.diagnoses)
 
 
 def problems(entry: BatchEntry) -> list[str]:
@@ -64,6 +75,11 @@ def _entry(entry: BatchEntry) -> RenderableType:
     lines = [shortened(text, MOST_CHARS) for text in found[:MOST_ERRORS]]
     if len(found) > MOST_ERRORS:
         lines.append(f"and {len(found) - MOST_ERRORS} more")
+    mistakes = diagnosed.each(entry.result)
+    for told in mistakes[:MOST_ERRORS]:
+        lines += [told.text, f"  fix: {told.fix}"]
+    if len(mistakes) > MOST_ERRORS:
+        lines.append(f"and {len(mistakes) - MOST_ERRORS} more diagnoses")
     if entry.reproduce is not None:
         lines.append(f"again: {entry.reproduce}")
     title = Text(harmless(entry.name), style="bold")

@@ -49,8 +49,17 @@ def harmless(text: str) -> str:
 
 def shortened(text: str, limit: int) -> str:
     """Cut a text to its first line, and that to a length."""
+    line = first_line(text)
+    whole = len(line) <= limit and "\n" not in text.strip()
+    return line if whole else line[: limit - 3] + "..."
+
+
+def first_line(text: str) -> str:
+    """Give the first line of a text, and of one that only says what follows the next as well."""
     line, _, rest = text.strip().partition("\n")
-    return line if len(line) <= limit and not rest else line[: limit - 3] + "..."
+    if line.rstrip().endswith(":") and rest.strip():
+        return f"{line.rstrip()} {rest.strip().partition(chr(10))[0]}"
+    return line
 
 
 def failure_text(row: FunctionTestResult | EndToEndTestResult) -> str:

@@ -24,6 +24,7 @@ SUBJECTS = {
     "6": "The response",
     "7": "The platform",
     "8": "Lint alone",
+    "9": "The sandbox of the test",
 }
 
 
@@ -54,7 +55,7 @@ def test_document_is_the_table() -> None:
 def test_codes_are_in_order_and_every_sentence_ends() -> None:
     assert list(diagnoses.TABLE) == sorted(diagnoses.TABLE)
     for code, entry in diagnoses.TABLE.items():
-        assert re.fullmatch(r"HP[1-8]\d\d", code)
+        assert re.fullmatch(r"HP[1-9]\d\d", code)
         for text in (entry.cause, entry.fix, entry.client):
             assert text.rstrip("'\")")[-1] in ".:`" or text.endswith((".", ".'")), (code, text)
 

@@ -13,6 +13,7 @@ from harness.checks.diagnosis import (
     prediction_faults,
     request_faults,
     response_faults,
+    sandbox_faults,
     swallowed_faults,
     variant_faults,
 )
@@ -29,6 +30,7 @@ _FAULTS = (
     swallowed_faults,
     variant_faults,
     platform_faults,
+    sandbox_faults,
 )
 
 

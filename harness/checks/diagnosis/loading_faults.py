@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 
+from harness.checks import refusals
 from harness.checks.diagnosis import package_faults
 from harness.checks.diagnosis.case import Case, Look, is_default, link, unpickles
 from harness.summaries import Diagnosis, FailureSummary, LogExcerpt
@@ -43,7 +44,7 @@ def find(case: Case) -> Iterator[Diagnosis]:
     """Find why model_fn failed, or loads what will not do."""
     row = case.result.model_fn_result
     failure = row.failure
-    if failure is not None:
+    if failure is not None and refusals.of(row, case.result.isolation) is None:
         told = f"loading fails: {failure.type}: {failure.message[:200]}"
         yield Diagnosis(code="HP201", message=told, function="model_fn")
         yield from _of_failure(failure, missing=is_default(row))
