@@ -20,10 +20,11 @@ from harness.summaries import ResponseSummary
 
 MAX_REQUEST_BYTES: Final = 6_553_500
 DEFAULT_MODULE: Final = "inference"
+_KILLED: Final = 128 + signal.SIGKILL
 _DIED: Final = (
     '{\n  "code": %d,\n  "type": "InternalServerException",\n  "message": "Worker died."\n}\n'
 )
-LoadFailure = Literal["model_fn", "import", "missing", "conflict", "exit", "hang"]
+LoadFailure = Literal["model_fn", "import", "missing", "conflict", "exit", "import_exit", "hang"]
 
 _MMS_RETRIES: Final = (
     "/ping stays 200, so the endpoint becomes InService; {again} again for each request, and each "
@@ -90,6 +91,7 @@ class Serving:
         if self.server is None:
             return _no_answer(f"{why}: the connection is reset")
         killed = row.signal is not None and row.signal.number == signal.SIGKILL
+        killed |= row.exit_code == _KILLED and self.server == "TS"  # of which a signal is the same
         status = 507 if killed or row.outcome is Outcome.memory_exceeded else 500
         return ResponseSummary(
             status=status,
@@ -116,7 +118,7 @@ def load_failure(row: FunctionTestResult, *, defined: bool, imported: bool) -> L
         Outcome.exited,
         Outcome.crashed,
     ):
-        return "exit"
+        return "import_exit" if row.phase == "import" else "exit"
     if row.failure is None:
         return "hang"
     if row.phase == "import":
@@ -157,6 +159,7 @@ _TOOLKIT: Final = Serving(
         "Please provide a model_fn implementation.",
         "conflict": _MMS_RETRIES.format(again="the functions are read", status="500"),
         "exit": _MMS_EXITS,
+        "import_exit": _MMS_EXITS,
         "hang": "/ping stays 200 while the worker loads; requests wait until the client gives up",
     },
 )
@@ -174,6 +177,7 @@ _HUGGINGFACE: Final = Serving(
         "message about HF_TASK",
         "conflict": _MMS_RETRIES.format(again="the functions are read", status="400"),
         "exit": _MMS_EXITS,
+        "import_exit": _MMS_EXITS,
         "hang": "/ping stays 200 while the worker loads; requests wait until the client gives up",
     },
 )
@@ -194,6 +198,7 @@ _PYTORCH: Final = Serving(
         + _TS_RESTARTS,
         "conflict": _TS_RESTARTS,
         "exit": _TS_RESTARTS,
+        "import_exit": _TS_RESTARTS,
         "hang": "the worker is ended after 120 s; " + _TS_RESTARTS,
     },
 )
@@ -203,6 +208,7 @@ _OF_FLASK: Final[dict[LoadFailure, str]] = {
     "import": _EXITS,
     "missing": _EXITS,
     "conflict": _FLASK.format(again="to read the functions"),
+    "import_exit": _EXITS,
     "exit": "each /ping resets the connection, so the endpoint never becomes InService",
     "hang": "each /ping times out after 2 s, and gunicorn ends the worker after 60 s; the endpoint "
     "never becomes InService",

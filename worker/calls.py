@@ -38,6 +38,7 @@ class Worker:
         self._kept: dict[str, Any] = {}
         self._stack: Any = None
         self._profile: Any = None
+        self._is_imported = False
         self._context: Any = None
         self._headers: tuple[Any, ...] = ()
         self._script: Any = None
@@ -117,6 +118,7 @@ class Worker:
         def work() -> Any:
             handler.prepare(request, self._renew)
             module = handler.load(request["module"], self._stack.needs_module)
+            self._is_imported = True
             self._profile = self._stack(module)
             return module
 
@@ -287,6 +289,8 @@ class Worker:
         profile = self._profile or self._stack.__new__(self._stack)
         context = self._context or profile.context(self._model_dir, None, None, 0)
         answer = profile.load_refusal if loading else profile.refusal
+        if not self._is_imported:
+            answer = profile.import_refusal
         return answer(error, failures.for_a_client(error), context)
 
     def _sent(self, answer: Callable[[], Any]) -> tuple[Response | None, int | None]:

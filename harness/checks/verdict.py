@@ -269,8 +269,9 @@ def _judge_returned(reply: protocol.Returned, limits: Limits) -> dict[str, Any]:
     if response is not None and not _is_sent(response):
         return fields | {
             "outcome": Outcome.failed,
-            "error_message": f"the returned {value.type} could not be sent: the container answers "
-            f"{response.status}: {response.reason}",
+            "error_message": f"the returned {value.type} could not be sent: "
+            + (f"the container answers {response.status}: " if response.status else "")
+            + f"{response.reason}",
         }
     return fields | {"outcome": Outcome.passed}
 

@@ -21,6 +21,7 @@ from worker.profiles import model_server
 
 FLASK = ("sklearn", "xgboost")
 HTML = "text/html; charset=utf-8"
+OUTER = "text/html"  # of gunicorn's own page
 
 
 # ---------------------------------------------------------------- signatures
@@ -234,7 +235,7 @@ def test_response_object_of_werkzeug(stack: str) -> None:
             "__module__": "werkzeug.wrappers.response",
             "status_code": 418,
             "headers": {"Content-Type": "text/x"},
-            "get_data": lambda self: b"tea",
+            "response": [b"te", "a"],
         },
     )
     own = type("Own", (Response,), {"__module__": "inference"})
@@ -243,6 +244,63 @@ def test_response_object_of_werkzeug(stack: str) -> None:
         expected = (418, "text/x", b"tea") if stack in FLASK else (503, JSON, None)
         assert (reply.status, reply.content_type) == expected[:2]
         assert expected[2] is None or reply.body == expected[2]
+
+
+# What a client gets of (this, accept) on sklearn and xgboost, as seen on gunicorn 27.0.1 with
+# gevent and Flask 3.1.3: the body; OUTER for gunicorn's page; None for a connection that is cut
+# after the status line.
+BODIES_OF_FLASK: dict[str, Any] = {
+    "numpy.array([1.5, 2.5])": None,
+    "numpy.zeros((2, 2))": None,
+    "numpy.array([['x', 'y']])": None,
+    "numpy.array([b'ab', b'c'])": b"abc",
+    "numpy.array(['x', 'y'])": b"xy",
+    "numpy.array([])": b"",
+    "[1, 2]": OUTER,
+    "[[1]]": None,
+    "5": OUTER,
+    "numpy.float64(1.5)": OUTER,
+    "iter([1])": None,
+    "{1, 2}": None,
+    "range(2)": None,
+    "bytearray(b'ab')": None,
+    "[bytearray(b'ab')]": None,
+    "memoryview(b'ab')": None,
+    "['a', b'b']": b"ab",
+    "[b'a', 1]": OUTER,
+    "iter(['a', 1])": None,
+    "(part for part in [b'a'])": b"a",
+    "(1 / 0 for part in [1])": OUTER,
+    "(b'a' if part else 1 / 0 for part in [1, 0])": None,
+    "None": b"",
+    "[]": b"",
+    "{'ab': 1, 'c': 2}": b"abc",
+    "['\\ud800']": OUTER,
+}
+
+
+@pytest.mark.parametrize("stack", FLASK)
+@pytest.mark.parametrize("value", BODIES_OF_FLASK)
+def test_body_that_gunicorn_cannot_send(value: str, stack: str) -> None:
+    body = eval(value, {"numpy": numpy})
+    reply = served(stack, returning((body, CSV)))
+    expected = BODIES_OF_FLASK[value]
+    if expected is None:
+        assert (reply.status, reply.body) == (None, None)
+        assert "cut after the status line" in (reply.reason or "")
+        assert not reply.worker_died
+    elif expected == OUTER:
+        assert (reply.status, reply.content_type) == (500, OUTER)
+    else:
+        assert (reply.status, reply.content_type) == (200, CSV + "; charset=utf-8")
+        assert reply.body == expected
+
+
+@pytest.mark.parametrize("stack", FLASK)
+def test_bare_bytearray_and_iterator_are_cut(stack: str) -> None:
+    assert served(stack, returning(bytearray(b"ab"))).status is None
+    assert served(stack, returning(iter([numpy.int64(1)]))).status is None
+    assert served(stack, returning(iter([b"a", "b"]))).body == b"ab"
 
 
 def test_tensor_is_saved_on_torchserve_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,9 +337,10 @@ def test_what_a_client_sees_of_an_exception(row: tuple[Any, ...], stack: str) ->
     reply = served(stack, handler(predict_fn=raising(error)))
     body = (reply.body or b"").decode()
     if stack in FLASK:
-        ordinary = isinstance(error, Exception)
-        assert reply.status == (500 if ordinary else None)
-        assert reply.content_type == (HTML if ordinary else None)
+        ends = isinstance(error, SystemExit)
+        outer = OUTER if isinstance(error, KeyboardInterrupt) else HTML  # Flask catches Exception
+        assert reply.status == (None if ends else 500)
+        assert reply.content_type == (None if ends else outer)
         assert str(error) not in body or not str(error)
     elif stack == "huggingface" and message is not None:
         assert (reply.status, reply.content_type, reply.body) == _seen(400, message)

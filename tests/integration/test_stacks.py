@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness import InferenceHandlerSpec, InferenceTestResult, InferenceTestSample, RuntimeTester
-from tests.conftest import MakePackage
+from tests.conftest import Files, MakePackage
 
 CSV, JSON = "text/csv", "application/json"
 STACKS = ("toolkit", "pytorch", "huggingface", "sklearn", "xgboost")
@@ -252,6 +252,44 @@ def test_what_a_client_sees_of_a_death(
     result = answered({"code/inference.py": code}, package, stack)
     assert responses(result)[0][0] == (status if stack == "toolkit" else None)
     assert "reset" in (result.end_to_end_results[0].response.reason or "") or stack == "toolkit"
+
+
+@pytest.mark.parametrize("deed", ["os._exit(137)", "os.kill(os.getpid(), 9)"])
+def test_torchserve_takes_137_for_want_of_memory(deed: str, package: MakePackage) -> None:
+    files = {"code/inference.py": WHOLE.replace("return data", deed), "m": ""}
+    assert responses(answered(files, package, "pytorch"))[0][0] == 507
+
+
+@pytest.mark.parametrize("stack", ["sklearn", "xgboost"])
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"code/inference.py": "import not_there_1\n" + WHOLE},
+        {"code/inference.py": "import sys\nsys.exit(3)\n" + WHOLE},
+        {"code/inference.py": "def broken(:\n"},
+        {"inference.py": WHOLE},
+    ],
+    ids=["import", "exit", "syntax", "at the root"],
+)
+def test_container_exits_where_the_module_cannot_be_imported(
+    stack: str, files: Files, package: MakePackage
+) -> None:
+    result = answered(files, package, stack)
+    assert responses(result) == [(None, None, None)]
+    reason = result.end_to_end_results[0].response.reason or ""
+    assert reason.startswith("the container exits at its start")
+    assert any("the container exits at its start" in text for text in result.consequences)
+
+
+def test_array_that_nobody_encoded_does_not_pass(package: MakePackage) -> None:
+    """A container sends the status line and no body; a test client of Flask's shows nothing."""
+    code = WHOLE.replace(
+        "return prediction", "import array; return array.array('d', [1, 2]), accept"
+    )
+    result = answered({"code/inference.py": code}, package, "sklearn")
+    assert not result.overall_success
+    assert result.output_fn_results[0].outcome == "failed"
+    assert "cut after the status line" in (result.output_fn_results[0].error_message or "")
 
 
 def test_status_set_by_an_earlier_function_is_sent(package: MakePackage) -> None:

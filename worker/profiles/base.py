@@ -99,6 +99,10 @@ class Profile:
         """Give what a client gets when the handler could not be loaded."""
         raise NotImplementedError
 
+    def import_refusal(self, error: BaseException, traceback: str, context: Any) -> Reply:
+        """Give what a client gets when the handler's module could not be imported."""
+        return self.load_refusal(error, traceback, context)
+
 
 def count_parameters(function: Any) -> int:
     """Count parameters as the toolkits do: every kind counts one, also *args and defaults.

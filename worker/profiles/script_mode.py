@@ -27,11 +27,13 @@ PAGE = (
     "Either the server is overloaded or there is an error in the application.</p>\n"
 )
 # gunicorn's page for an exception outside Flask, which is where the handler is loaded.
-LOAD_PAGE = (
+OUTER_PAGE = (
     "<html>\n  <head>\n    <title>Internal Server Error</title>\n  </head>\n  <body>\n"
     "    <h1><p>Internal Server Error</p></h1>\n    \n  </body>\n</html>\n"
 )
 RESET = "the connection is reset: the worker ended without an answer"
+EXITS = "the container exits at its start: the import raised %s"
+CUT = "the connection is cut after the status line: "
 # Media types that get "; charset=utf-8" beside text/* and *+xml (werkzeug).
 WITH_CHARSET = frozenset(
     "application/" + name
@@ -41,6 +43,14 @@ WITH_CHARSET = frozenset(
 
 class Unsendable(Exception):
     """What was returned is no response to Flask."""
+
+
+class Outside(Exception):
+    """What was returned is a response to Flask, and raises before gunicorn has sent anything."""
+
+
+class Cut(Exception):
+    """What was returned is a response, and gunicorn cannot send it when the head is sent."""
 
 
 class Profile(base.Profile):
@@ -72,34 +82,42 @@ class Profile(base.Profile):
         """Answer as Flask does: a tuple is (body, mimetype), a bare text is HTML."""
         try:
             return self._reply(value)
+        except Outside as why:
+            return _outer_page(str(why))
+        except Cut as why:
+            return Reply(None, reason=CUT + str(why))
         except Exception as error:
             return _page("the returned %s is no response: %s" % (type(value).__name__, error))
 
     def _reply(self, value: Any) -> Reply:
         if isinstance(value, tuple):
-            return Reply(200, media_type(value[1]), _joined(value[0]))
+            return Reply(200, media_type(value[1]), _sent(value[0]))
         if isinstance(value, Answer):
             return Reply(200, value.content_type, value.body)
         if failures.is_a(value, "Response", "werkzeug"):
-            return Reply(value.status_code, value.headers.get("Content-Type"), value.get_data())
+            body = _sent(value.response)
+            return Reply(value.status_code, value.headers.get("Content-Type"), body)
         if isinstance(value, (dict, list)):
             return Reply(200, base.JSON, jsonified(value))
         if isinstance(value, (str, bytes, bytearray, Iterator)):
-            return Reply(200, HTML, _joined(value))
+            return Reply(200, HTML, _sent(value))
         raise Unsendable("give text, bytes, a dict, a list, or (body, content type)")
 
     def refusal(self, error: BaseException, traceback: str, context: Any) -> Reply:
         """Answer with a page that does not say what happened."""
         if failures.is_ordinary(error):
-            return _page("%s: %s" % (type(error).__name__, failures.message(error)))
-        return Reply(None, reason=RESET, worker_died=True)
+            return _page(_told(error))
+        return self.load_refusal(error, traceback, context)
 
     def load_refusal(self, error: BaseException, traceback: str, context: Any) -> Reply:
         """Answer with gunicorn's page: every request tries to load the handler again."""
-        if failures.is_ordinary(error):
-            why = "%s: %s" % (type(error).__name__, failures.message(error))
-            return Reply(500, "text/html", LOAD_PAGE.encode("ascii"), reason=why)
-        return Reply(None, reason=RESET, worker_died=True)
+        if issubclass(type(error), SystemExit):
+            return Reply(None, reason=RESET, worker_died=True)
+        return _outer_page(_told(error))
+
+    def import_refusal(self, error: BaseException, traceback: str, context: Any) -> Reply:
+        """Give no answer: the container imports the module before it serves, and exits."""
+        return Reply(None, reason=EXITS % _told(error), worker_died=True)
 
     # ------------------------------------------------------------ what a handler leaves out
 
@@ -112,7 +130,7 @@ class Profile(base.Profile):
 
     def default_output_fn(self, prediction: Any, accept: str) -> Any:
         """Encode for exactly one accept type."""
-        return Answer(_joined(rows.encode(prediction, accept)), media_type(accept))
+        return Answer(_sent(rows.encode(prediction, accept)), media_type(accept))
 
 
 class Answer:
@@ -160,17 +178,48 @@ def _http_date(value: Any) -> str:
     return format_datetime(value.astimezone(datetime.timezone.utc), usegmt=True)
 
 
-def _joined(value: Any) -> bytes:
-    """Give the bytes of a body: text, bytes, nothing, or an iterable of those."""
+def _sent(value: Any) -> bytes:
+    """Give the bytes of a body as they are sent: text, bytes, nothing, or an iterable of those.
+
+    werkzeug adds up the lengths of a list's parts for the head; gunicorn sends the head with the
+    first part, and takes bytes alone. Raises Outside and Cut.
+    """
     if value is None:
         return b""
     if isinstance(value, str):
         return value.encode("utf-8")
     if isinstance(value, (bytes, bytearray)):
-        return bytes(value)
-    parts = [part.encode("utf-8") if isinstance(part, str) else part for part in value]
-    return b"".join(parts)
+        return _chunk(value)
+    try:
+        if isinstance(value, (list, tuple)):
+            sum(len(part) for part in value)
+        parts = iter(value)
+        first = next(parts, b"")
+        first = first.encode("utf-8") if isinstance(first, str) else first
+    except Exception as error:
+        raise Outside("a body of type %s: %s" % (type(value).__name__, _told(error))) from None
+    try:
+        rest = [_chunk(part.encode("utf-8") if isinstance(part, str) else part) for part in parts]
+    except Cut:
+        raise
+    except Exception as error:
+        raise Cut("a part of the body raised %s" % _told(error)) from None
+    return b"".join((_chunk(first), *rest))
+
+
+def _chunk(part: Any) -> bytes:
+    if not isinstance(part, bytes):
+        raise Cut("gunicorn sends bytes, and the body has a part of type %s" % type(part).__name__)
+    return part
+
+
+def _told(error: BaseException) -> str:
+    return "%s: %s" % (type(error).__name__, failures.message(error))
 
 
 def _page(why: str) -> Reply:
     return Reply(500, HTML, PAGE.encode("ascii"), reason=why)
+
+
+def _outer_page(why: str) -> Reply:
+    return Reply(500, "text/html", OUTER_PAGE.encode("ascii"), reason=why)
