@@ -116,7 +116,7 @@ class Worker:
             sys.meta_path.append(parameters.CloudpickleFinder(request["cloudpickle_dir"]))
 
         def work() -> Any:
-            handler.prepare(request, self._renew)
+            handler.prepare(request, self._renew, exports_code=self._stack.exports_code)
             module = handler.load(request["module"], self._stack.needs_module)
             self._is_imported = True
             self._profile = self._stack(module)
@@ -253,7 +253,8 @@ class Worker:
         first = request["function"] in ("model_fn", "input_fn", "transform_fn")
         if first or headers != self._headers:
             self._headers = headers
-            content_type, accept, size = headers
+            content_type, accept = map(parameters.header, headers[:2])
+            size = headers[2]
             return self._profile.context(self._model_dir, content_type, accept, size or 0)
         return self._context
 

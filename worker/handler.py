@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
 
-def prepare(load: dict[str, Any], renew: Callable[[], None] | None = None) -> None:
+def prepare(
+    load: dict[str, Any], renew: Callable[[], None] | None = None, *, exports_code: bool = False
+) -> None:
     """Give the process the environment's packages, the server's sys.path and its directory.
 
     A worker that was forked has the packages: `renew` is what makes them as good as new.
@@ -27,9 +29,12 @@ def prepare(load: dict[str, Any], renew: Callable[[], None] | None = None) -> No
     (renew or site.main)()
     sys.argv = ["handler"]
     paths = list(load["sys_path"])
+    exported = [os.path.join(load["model_dir"], "code")] if exports_code else []
     if load.get("python_path"):
-        os.environ["PYTHONPATH"] = load["python_path"]
+        exported.append(load["python_path"])
         paths += load["python_path"].split(os.pathsep)
+    if exported:
+        os.environ["PYTHONPATH"] = os.pathsep.join(exported)
     late.load_where_shadowed(_importable(paths))
     _forget_shadowed_modules(load["handler_roots"])
     sys.path[:0] = paths

@@ -33,15 +33,20 @@ def resolve(argument: dict[str, Any], kept: dict[str, Any], profile: Any) -> Any
         except KeyError:
             raise Unavailable("the value of call %s is not kept here" % argument["id"]) from None
     if kind == "accept":
-        return profile.accept(argument.get("accept"))
+        return profile.accept(header(argument.get("accept")))
     if kind == "content_type":
-        return profile.content_type(argument.get("content_type"))
+        return profile.content_type(header(argument.get("content_type")))
     data = _data(argument)
     if kind == "bytes":
         return bytes(data)
     if kind == "body":
-        return profile.body(data, argument.get("content_type"))
+        return profile.body(data, header(argument.get("content_type")))
     return _unpickle(data)
+
+
+def header(text: str | None) -> str | None:
+    """Give a header's value as a server reads it: the blanks around it are none of it."""
+    return None if text is None else text.strip(" \t")
 
 
 def _data(argument: dict[str, Any]) -> bytes | bytearray:

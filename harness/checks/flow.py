@@ -78,13 +78,14 @@ def run(
         return Flow(None, tuple(requests))
     model = live.call(calls.model(live.package.model_dir))
     live.settle()
+    let_in = _let_in(spec, every)
     if live.succeeded(model):
         if live.transforms and stages:
             stages = TRANSFORM
-        _Requests(live, stages, model).make_all(_let_in(spec, every))
+        _Requests(live, stages, model).make_all(let_in)
     else:
         reason = f"model_fn {describe(live.row(model))}"
-        for request in every:
+        for request in let_in:
             request.skip_reason = reason
     return Flow(model, tuple(requests))
 

@@ -195,12 +195,23 @@ def sources(draw: st.DrawFn) -> str:
     return "\n".join(parts)
 
 
+MULTIPART = (
+    b'--x\r\nContent-Disposition: form-data; name="other"\r\n\r\n5\r\n'
+    b'--x\r\nContent-Disposition: form-data; name="body"; filename="f"\r\n'
+    b"Content-Type: text/csv\r\n\r\n1,2\r\n3,4\r\n--x--\r\n"
+)
 REQUESTS = st.builds(
     Request,
     body=st.one_of(
         st.sampled_from(
             [
                 *(b"", b"1,2\n3,4", b"[[1, 2], [3, 4]]", b'{"a": 1}', b"\xff", b"a,b\n1,2", b"1"),
+                *(
+                    b"body=1%2C2+&z=1",
+                    b"z&body&x=body",
+                    MULTIPART,
+                    MULTIPART.replace(b"body", b"file"),
+                ),
                 *("naïve".encode(), b"NaN", b"{", b"1,2\n3", b"\xef\xbb\xbf1", b"1,2.5\n3,4.5\n"),
             ]
         ),
@@ -211,6 +222,8 @@ REQUESTS = st.builds(
             *("text/csv", "application/json", None, "text/plain", "application/x-npy"),
             *("application/json; charset=utf-8", "APPLICATION/JSON", "application/octet-stream"),
             *("application/x-www-form-urlencoded", "application/x-npz", "image/png"),
+            *("Application/X-WWW-Form-URLEncoded; charset=utf-8", "multipart/form-data"),
+            *("multipart/form-data; boundary=x", 'Multipart/Form-Data; boundary="x"'),
         ]
     ),
     accept=st.sampled_from(

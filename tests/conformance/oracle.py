@@ -8,6 +8,8 @@ the worker has died. What Java makes of the frame is not here.
 from __future__ import annotations
 
 import base64
+import email
+import email.policy
 import importlib
 import json
 import logging
@@ -15,6 +17,7 @@ import os
 import struct
 import sys
 from typing import Any
+from urllib.parse import parse_qsl
 
 sys.dont_write_bytecode = True
 
@@ -99,18 +102,38 @@ def answered(service: Any, asked: dict[str, Any]) -> dict[str, Any]:
         headers["Content-Type"] = asked["content_type"]
     if asked["accept"] is not None:
         headers["Accept"] = asked["accept"]
-    form = asked["content_type"] == "application/x-www-form-urlencoded"
     pseudo = (asked["content_type"] or "").partition(";")[0]
     parameters = [{"name": "body", "contentType": pseudo, "value": bytearray(body)}]
+    fields = fields_of(body, asked["content_type"] or "")
+    if fields is not None:
+        parameters = [
+            {"name": name, "contentType": "", "value": bytearray(value)} for name, value in fields
+        ]
     request = {
         "requestId": b"0",
         "headers": [
             {"name": name.encode(), "value": bytearray(value.encode())}
             for name, value in headers.items()
         ],
-        "parameters": [] if form else parameters,
+        "parameters": parameters,
     }
     return Frame(bytes(service.predict([request]))).response()
+
+
+def fields_of(body: bytes, content_type: str) -> list[tuple[str, bytes]] | None:
+    """Take a form apart, as Java does; None for anything else."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "application/x-www-form-urlencoded":
+        pairs = parse_qsl(body.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
+        return [(name, value.encode("latin-1")) for name, value in pairs]
+    if kind != "multipart/form-data" or "boundary=" not in content_type.lower():
+        return None
+    head = f"Content-Type: {content_type}\r\n\r\n".encode()
+    parts = email.message_from_bytes(head + body, policy=email.policy.HTTP).iter_parts()
+    return [
+        (str(part.get_param("name", header="content-disposition")), part.get_payload(decode=True))
+        for part in parts
+    ]
 
 
 def toolkit(directory: str) -> tuple[Any, Any]:

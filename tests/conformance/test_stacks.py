@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import gc
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy
@@ -123,7 +124,10 @@ BODIES: dict[str | None, tuple[str, str]] = {
     "application/octet-stream": ("bytearray", "bytes"),
     None: ("bytearray", "str"),
     "application/x-www-form-urlencoded": ("NoneType", "bytes"),
-    "multipart/form-data; boundary=x": ("bytearray", "bytes"),
+    "application/x-www-form-urlencoded; charset=utf-8": ("NoneType", "bytes"),
+    "APPLICATION/X-WWW-FORM-URLENCODED": ("NoneType", "bytes"),
+    "multipart/form-data": ("bytearray", "bytes"),
+    "multipart/form-data; boundary=x": ("NoneType", "bytes"),
 }
 
 
@@ -134,6 +138,38 @@ def test_body_and_content_type_arrive(content_type: str | None, stack: str) -> N
     reply = served(stack, functions, b"[1]", content_type)
     wanted = JSON if content_type is None and stack in FLASK else content_type
     assert reply.body == f"{BODIES[content_type][stack in FLASK]} {wanted}".encode()
+
+
+FORM = "application/x-www-form-urlencoded"
+PARTED = (
+    b'--x\r\nContent-Disposition: form-data; name="body"; filename="f"\r\n'
+    b"Content-Type: text/csv\r\n\r\n1,2\r\n\r\n--x--\r\n"
+)
+# What the model servers hand over of a form, as seen on live servers.
+FORMS: list[tuple[str, bytes, bytes | None]] = [
+    (FORM, b"1,2", None),
+    (FORM, b"body=hello&z=1", b"hello"),
+    (FORM, b"z=1&body=a%2Cb+c", b"a,b c"),
+    (FORM, b"body", b""),
+    (FORM, b"body=1&body=2", b"2"),
+    (FORM + "; charset=utf-8", b"body=1", b"1"),
+    ("multipart/form-data; boundary=x", PARTED, b"1,2\r\n"),
+    ('Multipart/Form-Data; charset=utf-8; Boundary="x"', PARTED, b"1,2\r\n"),
+    ("multipart/form-data; boundary=x", PARTED.replace(b'"body"', b'"file"'), None),
+    ("multipart/form-data; boundary=y", PARTED, None),
+    ("multipart/form-data; boundary=x", b"1,2", None),
+    ("multipart/form-data", PARTED, PARTED),
+]
+
+
+@pytest.mark.parametrize("stack", ["toolkit", "pytorch", "huggingface"])
+@pytest.mark.parametrize(("content_type", "body", "arrives"), FORMS)
+def test_form_is_taken_apart(
+    content_type: str, body: bytes, arrives: bytes | None, stack: str
+) -> None:
+    functions = handler(input_fn=lambda body, kind: repr(body))
+    expected = None if arrives is None else bytearray(arrives)
+    assert served(stack, functions, body, content_type).body == repr(expected).encode()
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -301,6 +337,65 @@ def test_bare_bytearray_and_iterator_are_cut(stack: str) -> None:
     assert served(stack, returning(bytearray(b"ab"))).status is None
     assert served(stack, returning(iter([numpy.int64(1)]))).status is None
     assert served(stack, returning(iter([b"a", "b"]))).body == b"ab"
+
+
+def with_context(use: Callable[[Any], object], answer: Any = "x") -> dict[str, Any]:
+    def output_fn(prediction: Any, accept: str, context: Any) -> Any:
+        use(context)
+        return answer
+
+    return handler(output_fn=output_fn)
+
+
+@pytest.mark.parametrize("stack", ["toolkit", "pytorch"])
+@pytest.mark.parametrize(
+    ("name", "sent"), [("Content-Type", "text/foo"), ("CONTENT-TYPE", JSON), ("content-type", JSON)]
+)
+def test_content_type_set_as_a_header(name: str, sent: str, stack: str) -> None:
+    """The toolkit sets its own after it; which of the two is sent last is Java's affair."""
+    functions = with_context(lambda context: context.set_response_header(0, name, "text/foo"))
+    assert served(stack, functions).content_type == sent
+
+
+@pytest.mark.parametrize("stack", ["toolkit", "pytorch"])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda context: context.set_response_header(0, "X A", "v"),
+        lambda context: context.set_response_header(0, "X-A", "a\nb"),
+        lambda context: context.set_response_header(0, "\u00e9", "v"),
+        lambda context: context.set_response_status(404, "a\nb"),
+    ],
+)
+def test_head_that_the_server_cannot_write(use: Callable[[Any], object], stack: str) -> None:
+    reply = served(stack, with_context(use))
+    if stack == "pytorch":
+        assert (reply.status, reply.worker_died) == (500, True)
+    else:
+        assert reply.status is None
+        assert "waits until the client gives up" in (reply.reason or "")
+
+
+@pytest.mark.parametrize("stack", ["toolkit", "pytorch"])
+def test_content_type_with_a_line_break(stack: str) -> None:
+    assert served(stack, returning(("b", "a\nb"))).status == (500 if stack == "pytorch" else None)
+
+
+@pytest.mark.parametrize("stack", ["toolkit", "huggingface", "pytorch"])
+def test_request_processor_tells_of_the_response(stack: str) -> None:
+    def tell(context: Any) -> None:
+        processor = context.request_processor[0]
+        processor.report_status(201, "Made")
+        processor.add_response_property("X-A", "b")
+        told = processor.get_response_status_code(), processor.get_response_status_phrase()
+        assert told == (201, "Made")
+        assert processor.get_response_header("X-A") == "b"
+        assert context.metrics.store == []
+        assert context.manifest is None
+        with pytest.raises(IndexError):
+            context.set_response_header(1, "X-A", "b")
+
+    assert served(stack, with_context(tell)).status == 201
 
 
 def test_tensor_is_saved_on_torchserve_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ import numpy
 import pytest
 import scipy.sparse
 
-from worker.profiles import base, coders, model_server
+from worker.profiles import base, coders, forms, model_server
 from worker.profiles import toolkit as own_toolkit
 
 toolkit = pytest.importorskip("sagemaker_inference", reason="the real toolkit is not installed")
@@ -301,8 +301,8 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, Any]]:
         monkeypatch.setitem(sys.modules, "inference", recorder.module(answer))
         monkeypatch.setattr(transformer, "find_spec", lambda name: name)
         context = model_server.Context("/models", content_type, accept, len(body))
-        # multi-model-server hands over a bytearray, and no body for a form.
-        arrived = None if content_type == model_server.FORM_TYPE else bytearray(body)
+        # multi-model-server hands over a bytearray, and of a form the field that is called body.
+        arrived = None if forms.is_form(content_type) else bytearray(body)
         (response,) = transformer.Transformer().transform([{"body": arrived}], context)
         status = context.get_response_status()[0]
         return recorder.given, status, context.get_response_content_type(0), response
@@ -339,7 +339,8 @@ def test_body_and_content_type_arrive_as_from_the_toolkit(
 ) -> None:
     theirs, ours = serve(body, content_type, JSON)
     assert ours[0] == theirs[0]
-    expected = {JSON: "str", CSV: "str", model_server.FORM_TYPE: "NoneType"}
+    expected = {JSON: "str", CSV: "str", forms.URLENCODED: "NoneType"}
+    expected["multipart/form-data; boundary=x"] = "NoneType"
     assert ours[0]["body"][0] == expected.get(content_type or "", "bytearray")
 
 

@@ -42,7 +42,7 @@ def answered(files: Any, package: MakePackage, stack: str, **fields: Any) -> Inf
     bodies = fields.pop("bodies", ["1"])
     samples = tuple(
         InferenceTestSample(
-            sample_name=f"sample {number}", content_type=CSV, request_body=body, **more
+            sample_name=f"sample {number}", request_body=body, **({"content_type": CSV} | more)
         )
         for number, (body, more) in enumerate(
             (body, {}) if isinstance(body, str) else body for body in bodies
@@ -279,6 +279,33 @@ def test_container_exits_where_the_module_cannot_be_imported(
     reason = result.end_to_end_results[0].response.reason or ""
     assert reason.startswith("the container exits at its start")
     assert any("the container exits at its start" in text for text in result.consequences)
+
+
+@pytest.mark.parametrize("stack", ["toolkit", "huggingface", "pytorch", "sklearn"])
+def test_child_of_a_handler_finds_its_code_where_the_server_exports_it(
+    stack: str, package: MakePackage
+) -> None:
+    run = "__import__('subprocess').run([sys.executable, '-c', 'import beside'])"
+    code = WHOLE.replace("return prediction", f"return str({run}.returncode), 'text/plain'")
+    files = {"code/inference.py": code, "code/beside.py": "", "m": ""}
+    result = answered(files, package, stack)
+    assert ("0" if stack != "sklearn" else "1") in (responses(result)[0][2] or "")
+
+
+def test_blanks_around_a_header_are_none_of_it(package: MakePackage) -> None:
+    code = WHOLE.replace("return data", "return type(data).__name__")
+    sample = {"content_type": " text/csv ", "accept_types": [" */* "]}
+    result = answered({"code/inference.py": code}, package, "toolkit", bodies=[("1", sample)])
+    assert responses(result) == [(200, "application/json", "str")]
+
+
+def test_server_refuses_a_large_request_of_a_handler_that_cannot_be_loaded(
+    package: MakePackage,
+) -> None:
+    files = {"code/inference.py": "def model_fn(model_dir):\n    raise ValueError('x')\n"}
+    result = answered(files, package, "toolkit", bodies=["x" * 6_553_501, "1"])
+    assert [status for status, _, _ in responses(result)] == [413, 500]
+    assert result.end_to_end_results[1].outcome == "skipped"
 
 
 def test_array_that_nobody_encoded_does_not_pass(package: MakePackage) -> None:

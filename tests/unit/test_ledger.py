@@ -11,7 +11,7 @@ from harness.checks import verdict
 from harness.checks.ledger import Entry, Ledger
 from harness.results import FunctionTestResult
 from harness.runtime.evidence import Answer, Ending
-from harness.runtime.session import Session
+from harness.runtime.pipes import Pipes
 from tests.conftest import MakePackage
 from worker import protocol
 
@@ -108,18 +108,18 @@ def test_row_is_made_when_the_worker_has_the_next_request(
     package: MakePackage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     happened: list[str] = []
-    write, judge = Session._write, verdict.judge
+    write, judge = Pipes.write, verdict.judge
 
-    def seen_write(session: Session, line: bytes | memoryview) -> memoryview:
-        if line:
+    def seen_write(pipes: Pipes, data: bytes = b"") -> None:
+        if data:
             happened.append("a request")
-        return write(session, line)
+        write(pipes, data)
 
     def seen_judge(*given: Any, function: str, **options: Any) -> dict[str, Any]:
         happened.append(function)
         return judge(*given, function=function, **options)
 
-    monkeypatch.setattr(Session, "_write", seen_write)
+    monkeypatch.setattr(Pipes, "write", seen_write)
     monkeypatch.setattr(verdict, "judge", seen_judge)
     spec = InferenceHandlerSpec(
         handler_name="handler",

@@ -34,6 +34,7 @@ class Profile:
     """How one stack treats one handler."""
 
     needs_module = False  # whether the stack fails where there is no module, or runs its defaults
+    exports_code = False  # whether processes that the handler starts find its code, too
 
     def __init__(self, module: Any) -> None:
         self.own = {name: self.find(module, name) for name in FUNCTIONS}

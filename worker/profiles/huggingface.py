@@ -67,6 +67,8 @@ class PredictionException(Exception):
 class Profile(base.Profile):
     """The handler service of the HuggingFace toolkit, which is no Transformer."""
 
+    exports_code = True
+
     def __init__(self, module: Any) -> None:
         super().__init__(module)
         self._with_context = {

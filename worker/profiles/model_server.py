@@ -10,15 +10,21 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
 import os
+import re
 
 from ..late import json
 from ..replies import Reply
+from . import forms
 from .base import JSON, TEXT_TYPES
 
-FORM_TYPE = "application/x-www-form-urlencoded"
 MAX_RESPONSE_BYTES = 6_553_500
 DIED = "Worker died."
+HANGS = "the request waits until the client gives up: %s"
 UNSUPPORTED = "Unsupported model output data type."
+# What Netty refuses in a phrase, in the value of a header, and in a header's name.
+_LINE_BREAK = re.compile(r"[\n\r]")
+_CONTROL = re.compile(r"[\0\n\v\f\r]")
+_NO_NAME = re.compile(r"[\0\t\n\v\f\r ,:;=]")
 # What Gson escapes beside what JSON must: it takes every text for one that may end up in HTML.
 _GSON = {ord(sign): "\\u%04x" % ord(sign) for sign in "<>&='\u2028\u2029"}
 
@@ -27,13 +33,17 @@ class Unsendable(Exception):
     """A value that breaks the worker's frame: nothing but its end tells the server so."""
 
 
+class Unwritable(Exception):
+    """A head that the server reads and cannot write: TorchServe ends the worker over it."""
+
+
 def arrive(data: bytes | bytearray, content_type: str | None) -> str | bytearray | None:
     """Give the body as a toolkit gets it: str for exactly two content types, else bytearray.
 
-    A form is taken for parameters of the request, so the body of one is None.
+    A form is taken for parameters of the request: the body of one is its field of that name.
     """
-    if content_type == FORM_TYPE:
-        return None
+    if forms.is_form(content_type):
+        return forms.body_of(data, content_type)
     if content_type in TEXT_TYPES:
         return data.decode("utf-8")
     return data if isinstance(data, bytearray) else bytearray(data)
@@ -60,6 +70,8 @@ def carry(
         return error(503, UNSUPPORTED)
     except Unsendable as why:
         return died(str(why))
+    except Unwritable as why:
+        return died(str(why)) if prefix == "TS" else Reply(None, reason=HANGS % why)
     limit = max_response_bytes(prefix)
     if len(body) > limit:
         return died(
@@ -101,14 +113,31 @@ def _head(context: Context) -> tuple[int, str | None]:
     headers = context.get_response_headers(0)
     for name, text in headers.items():
         if not isinstance(name, str) or not isinstance(text, str):
-            place = "the content type" if name == "content-type" else "the header %r" % (name,)
-            raise Unsendable("%s is %r, not a str" % (place, text))
+            raise Unsendable("%s is %r, not a str" % (_place(name), text))
     status = 200 if status is None else status
     if not isinstance(status, int) or not 100 <= status <= 999:
         raise Unsendable("the status is %r, not an int of three digits" % (status,))
     if phrase is not None and not isinstance(phrase, str):
         raise Unsendable("the status phrase is %r, not a str" % (phrase,))
-    return int(status), headers.get("content-type") or None
+    return int(status), _content_type(headers)
+
+
+def _place(name: Any) -> str:
+    return "the content type" if name == "content-type" else "the header %r" % (name,)
+
+
+def _content_type(headers: dict[str, str]) -> str | None:
+    """Give the content type that is sent last: the server sets headers in its own order."""
+    names = [name for name in headers if name.lower() == "content-type"]
+    return (headers[max(names, key=_bucket)] or None) if names else None
+
+
+def _bucket(name: str) -> int:
+    """Give a key's place in a small HashMap of Java's."""
+    code = 0
+    for char in name:
+        code = (31 * code + ord(char)) & 0xFFFFFFFF
+    return (code ^ code >> 16) & 15
 
 
 def _check_frame(context: Context) -> None:
@@ -121,6 +150,11 @@ def _check_frame(context: Context) -> None:
     for what, text in (("message of the exception", phrase), ("content type", content_type)):
         if text is not None and not text.isascii():
             raise Unsendable("the %s is not ASCII" % what)
+        if text is not None and _LINE_BREAK.search(text):
+            raise Unwritable("the %s has a line break: %r" % (what, text[:100]))
+    for name, text in context.get_response_headers(0).items():
+        if not name.isascii() or _NO_NAME.search(name) or _CONTROL.search(text):
+            raise Unwritable("%s is no header: %r" % (_place(name), text[:100]))
 
 
 def _body(value: Any, encode: Callable[[Any], bytes | None]) -> bytes | bytearray:
@@ -149,7 +183,7 @@ class Context:
         server_version: str = "1.1.11",
     ) -> None:
         self.model_name = "model"
-        self.manifest: dict[str, Any] = {}
+        self.manifest = None
         self.system_properties = {
             "model_dir": model_dir,
             "gpu_id": None,
@@ -187,7 +221,7 @@ class Context:
 
     def set_response_content_type(self, idx: int, value: Any) -> None:
         """Set the content type of the response."""
-        self._response_headers["content-type"] = value
+        self.set_response_header(idx, "content-type", value)
 
     def get_response_content_type(self, idx: int) -> Any:
         """Give the content type set for the response, or None."""
@@ -198,8 +232,8 @@ class Context:
         return self._response_headers
 
     def set_response_header(self, idx: int, key: str, value: Any) -> None:
-        """Set one header of the response."""
-        self._response_headers[key] = value
+        """Set one header of the response. Raises IndexError: there is one response."""
+        self.request_processor[idx].add_response_property(key, value)
 
     def add_response_property(self, key: str, value: Any) -> None:
         """Set one header of the response, by the request processor's method."""
@@ -217,6 +251,18 @@ class Context:
         """Set the status of the response, by the request processor's method."""
         self._status = (code, reason_phrase)
 
+    def get_response_header(self, key: str) -> Any:
+        """Give one header of the response, by the request processor's method."""
+        return self._response_headers.get(key)
+
+    def get_response_status_code(self) -> Any:
+        """Give the status, by the request processor's method."""
+        return self._status[0]
+
+    def get_response_status_phrase(self) -> Any:
+        """Give the status's phrase, by the request processor's method."""
+        return self._status[1]
+
     def get_response_status(self, idx: int = 0) -> tuple[Any, Any]:
         """Give the status set for the response and its phrase."""
         return self._status
@@ -224,6 +270,9 @@ class Context:
 
 class Metrics:
     """Takes the metrics that a handler reports, and does nothing with them."""
+
+    def __init__(self) -> None:
+        self.store: list[Any] = []
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("add_"):
@@ -239,6 +288,6 @@ def _request_headers(
         headers["Content-Type"] = content_type
     if accept is not None:
         headers["Accept"] = accept
-    pseudo = {} if content_type is None else {"content-type": content_type.partition(";")[0]}
-    headers["body"] = pseudo
+    if not forms.is_form(content_type):  # which has one for each field
+        headers["body"] = {"content-type": (content_type or "").partition(";")[0]}
     return headers

@@ -15,6 +15,7 @@ class Profile(base.Profile):
     """The toolkit's Transformer: also PyTorch's, but for the defaults and the server."""
 
     SERVER = "MMS"
+    exports_code = True
 
     def __init__(self, module: Any) -> None:
         self._pre_model_fn = getattr(module, "pre_model_fn", None)

@@ -15,7 +15,7 @@ from harness.summaries import Diagnosis, FailureSummary
 
 FLASK = ("sklearn", "xgboost")
 TEXT_TYPES = ("application/json", "text/csv")
-FORM = "application/x-www-form-urlencoded"
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 _UNPICKLERS = ("pickle.py", "numpy_pickle.py", "_pickle.py", "serialization.py")
 _LOADS = re.compile(r"\b(?:c?pickle|joblib|dill|cloudpickle|Unpickler\([^)]*\)|torch)\.loads?\(")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.checks.diagnosis.body_faults import READERS, fault
-from harness.checks.diagnosis.case import FORM, TEXT_TYPES, Case, Row, essence, is_default
+from harness.checks.diagnosis.case import FORMS, TEXT_TYPES, Case, Row, essence, is_default
 from harness.summaries import Diagnosis, FailureSummary, ValueSummary
 
 _UNSUPPORTED = "UnsupportedFormatError"
@@ -31,7 +31,7 @@ def _of_reading(row: Row, failure: FailureSummary) -> Iterator[Diagnosis]:
     elif essence(content_type) in TEXT_TYPES and not text and not is_default(row):
         told = f"{row.function_name} refuses {content_type!r}, whose body is not decoded: {said}"
         yield Diagnosis(code="HP402", message=told, **place)
-    elif content_type == FORM:
+    elif essence(content_type) in FORMS:
         told = f"{row.function_name} got None for the body of a form: {said}"
         yield Diagnosis(code="HP405", message=told, **place)
     elif failure.type in ("TypeError", "AttributeError") and not is_default(row):

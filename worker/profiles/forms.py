@@ -1,0 +1,59 @@
+"""Forms, which the model servers take apart: each field becomes a parameter of the request.
+
+What a toolkit takes for the body is the parameter `body`; a form without that field has none.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator
+
+import re
+
+URLENCODED = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data"
+FIELD = "body"
+_BOUNDARY = re.compile(r';\s*boundary="?([^";]+)"?', re.IGNORECASE)
+_NAME = re.compile(rb'(?i)^content-disposition:[^\r\n]*;\s*name="?([^";\r\n]*)"?', re.MULTILINE)
+
+
+def is_form(content_type: str | None) -> bool:
+    """Say whether the server takes a body apart, whatever the case and the parameters."""
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    return kind == URLENCODED or (kind == MULTIPART and _boundary(content_type) is not None)
+
+
+def body_of(data: bytes | bytearray, content_type: str | None) -> bytearray | None:
+    """Give the last field called body of a form."""
+    boundary = _boundary(content_type)
+    fields = _urlencoded(bytes(data)) if boundary is None else _multipart(bytes(data), boundary)
+    found = None
+    for name, value in fields:
+        if name == FIELD:
+            found = bytearray(value)
+    return found
+
+
+def _boundary(content_type: str | None) -> str | None:
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    match = _BOUNDARY.search(content_type or "") if kind == MULTIPART else None
+    return match[1].strip() if match else None
+
+
+def _urlencoded(data: bytes) -> Iterator[tuple[str, bytes]]:
+    from urllib.parse import unquote_to_bytes  # forms are rare
+
+    for field in data.replace(b"+", b" ").split(b"&"):
+        name, _, value = field.partition(b"=")
+        yield unquote_to_bytes(name).decode("utf-8", "replace"), unquote_to_bytes(value)
+
+
+def _multipart(data: bytes, boundary: str) -> Iterator[tuple[str, bytes]]:
+    for part in (b"\r\n" + data).split(b"\r\n--" + boundary.encode("utf-8"))[1:]:
+        if part.startswith(b"--"):
+            return
+        head, blank, value = part.partition(b"\r\n\r\n")
+        name = _NAME.search(head)
+        if blank and name:
+            yield name[1].decode("utf-8", "replace"), value
