@@ -37,6 +37,11 @@ class Reply:
         self.oversize_bytes = oversize_bytes
 
 
+def has_body(status: int) -> bool:
+    """Say whether a response of this status has a body; where not, servers leave it out."""
+    return status >= 200 and status not in (204, 205, 304)
+
+
 def on_the_wire(reply: Reply) -> Response:
     """Turn a reply into its message."""
     stored = reply.body is not None and bodies.store(reply.body)

@@ -53,6 +53,17 @@ def of_json(text: str) -> Spot | None:
     return None
 
 
+def is_said_of_json(text: str, said: str) -> bool:
+    """Say whether these are the words with which json refuses a text."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return said == str(error)
+    except RecursionError:
+        pass
+    return False
+
+
 def of_csv(text: str, said: str) -> Spot | None:
     """Find what a reader of CSV that failed with these words may have met; None for nothing odd."""
     if not text.strip():

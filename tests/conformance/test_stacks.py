@@ -382,6 +382,16 @@ def test_content_type_with_a_line_break(stack: str) -> None:
 
 
 @pytest.mark.parametrize("stack", ["toolkit", "huggingface", "pytorch"])
+@pytest.mark.parametrize(
+    ("status", "body"), [(150, b""), (204, b""), (205, b""), (304, b""), (201, b"x")]
+)
+def test_status_without_a_body(status: int, body: bytes, stack: str) -> None:
+    functions = with_context(lambda context: context.set_response_status(status, "P"))
+    reply = served(stack, functions)
+    assert (reply.status, reply.body) == (status, body)
+
+
+@pytest.mark.parametrize("stack", ["toolkit", "huggingface", "pytorch"])
 def test_request_processor_tells_of_the_response(stack: str) -> None:
     def tell(context: Any) -> None:
         processor = context.request_processor[0]

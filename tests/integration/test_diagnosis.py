@@ -15,7 +15,7 @@ from harness.checks.diagnosis.package_faults import look
 from tests.conftest import MakePackage
 from tests.handlers.good import packages
 from tests.integration.test_good_handlers import SAMPLES
-from tests.planted.fault import GOOD, Planted, planted
+from tests.planted.fault import GOOD, Planted, planted, reading
 from tests.planted.run_faults import ARRAYS, FAULTS
 
 
@@ -91,6 +91,16 @@ def test_what_a_handler_does_to_its_package_is_not_looked_at(package: MakePackag
     fault = planted(code, ())
     result = outcome_of(package({"code/inference.py": code, "weights": ""}), fault)
     assert [seen.code for seen in result.diagnoses] == ["HP107", "HP201"]
+
+
+def test_other_text_that_is_no_json_is_not_the_body(package: MakePackage) -> None:
+    code = reading("    return json.loads('[1,]')")
+    result = outcome_of(package({"code/inference.py": code}), planted(code, ()))
+    assert result.input_fn_results[0].outcome == "raised"
+    assert result.diagnoses == []
+    code = reading("    return json.loads(body)")
+    result = outcome_of(package({"code/inference.py": code}), planted(code, ()))
+    assert [seen.code for seen in result.diagnoses] == ["HP407"]
 
 
 def test_report_says_the_code_and_the_fix(

@@ -189,5 +189,11 @@ FAULTS = {
         files={"code/requirements.txt": "six"},
         spec={"environ_vars": {"SAGEMAKER_MULTI_MODEL": "true"}},
     ),
+    "a question to nobody": planted(
+        with_("return 2.0", "input(); return 2.0"), ("HP201",), "EOFError: EOF when reading a line"
+    ),
+    "a text of its own that is no JSON": planted(
+        with_("return 2.0", "return json.loads('{]')"), ("HP201",), "JSONDecodeError"
+    ),
     "too long a request": planted(GOOD, ("HP702",), "6553501 bytes", body=b"1" * 6_553_501),
 }

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 import os
 import re
 
+from .. import replies
 from ..late import json
 from ..replies import Reply
 from . import forms
@@ -79,7 +80,7 @@ def carry(
             % (len(body), limit, prefix),
             oversize_bytes=len(body),
         )
-    return Reply(status, content_type, body)
+    return Reply(status, content_type, body if replies.has_body(status) else b"")
 
 
 def max_response_bytes(prefix: str) -> int:

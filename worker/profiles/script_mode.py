@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Iterator
 from email.utils import format_datetime
 
-from .. import failures
+from .. import failures, replies
 from ..replies import Reply
 from . import base, rows
 
@@ -95,8 +95,10 @@ class Profile(base.Profile):
         if isinstance(value, Answer):
             return Reply(200, value.content_type, value.body)
         if failures.is_a(value, "Response", "werkzeug"):
-            body = _sent(value.response)
-            return Reply(value.status_code, value.headers.get("Content-Type"), body)
+            status = value.status_code
+            has_body = replies.has_body(status) or status == 205  # which werkzeug sends
+            body = _sent(value.response) if has_body else b""
+            return Reply(status, value.headers.get("Content-Type"), body)
         if isinstance(value, (dict, list)):
             return Reply(200, base.JSON, jsonified(value))
         if isinstance(value, (str, bytes, bytearray, Iterator)):

@@ -39,8 +39,10 @@ def fault(case: Case, row: Row, failure: FailureSummary) -> tuple[str, Spot, str
     spot: Spot | None = None
     if link(failure, "UnicodeDecodeError"):
         code, spot = "HP411", excerpts.of_text(body)
-    elif link(failure, "JSONDecodeError"):
-        code, spot = "HP407", excerpts.of_json(text)
+    elif other := link(failure, "JSONDecodeError"):
+        # What is no JSON by its type may be another text that the handler read.
+        if "json" in kind or excerpts.is_said_of_json(text, other.message):
+            code, spot = "HP407", excerpts.of_json(text)
     elif kind == "text/csv" and (found := link(failure, "ValueError", "Error", "StopIteration")):
         code, spot = "HP408", excerpts.of_csv(text, found.message)
     elif link(failure, "ValueError", "OSError", "BadZipFile", "EOFError"):

@@ -25,6 +25,8 @@ _PATH = re.compile(r"No such file or directory: '([^']+)'")  # CPython's own wor
 # What readers of pickles, archives and compressed files raise, and xgboost.
 _UNREADABLE = ("UnpicklingError", "EOFError", "BadZipFile", "BadGzipFile", "LZMAError",
                "XGBoostError", "JSONDecodeError")  # fmt: skip
+_OF_ANYTHING = ("EOFError", "JSONDecodeError")  # these may come of other things than of a file
+_OF_NO_FILE = re.compile(r"\b(?:input|json\.loads)\(")
 _SHOWN = 10
 _MISSING = re.compile(r"No module named '([^']+)'")
 # Modules that only some versions of their package have, and so tell which one saved a pickle.
@@ -125,12 +127,20 @@ def _of_unpickling(look: Look, failure: FailureSummary) -> Iterator[Diagnosis]:
 def _of_file(look: Look, failure: FailureSummary) -> Iterator[Diagnosis]:
     """Find files that hold no model: each that failed to load may be one of them."""
     found = link(failure, *_UNREADABLE)
+    if found is not None and found.type in _OF_ANYTHING and _reads_no_file(failure):
+        found = None
     suspect = found or link(failure, "ValueError", "RuntimeError", "KeyError", "OSError")
     for name, why in look.unreadable.items() if suspect is not None else ():
         yield Diagnosis(code="HP208", message=f"{name} {why}", function="model_fn")
     if found is not None and not look.unreadable:
         told = f"it is cut short, or of another format: {found.type}: {found.message[:200]}"
         yield Diagnosis(code="HP208", message=told, function="model_fn")
+
+
+def _reads_no_file(failure: FailureSummary) -> bool:
+    """Say whether the handler's own last line asks for input, or decodes a text that it has."""
+    own = next((frame for frame in reversed(failure.frames) if frame.in_handler), None)
+    return own is not None and bool(_OF_NO_FILE.search(own.code or ""))
 
 
 def _of_drift(warnings: Iterable[str]) -> Iterator[Diagnosis]:
