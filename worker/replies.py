@@ -30,7 +30,8 @@ class Reply:
         oversize_bytes: int | None = None,
     ) -> None:
         self.status = status
-        self.content_type = content_type
+        # A client reads none of the blanks around the value of a header.
+        self.content_type = None if content_type is None else content_type.strip(" \t")
         self.body = body
         self.reason = reason
         self.worker_died = worker_died

@@ -376,6 +376,11 @@ def test_head_that_the_server_cannot_write(use: Callable[[Any], object], stack: 
         assert "waits until the client gives up" in (reply.reason or "")
 
 
+def test_blanks_around_a_content_type_are_none_of_it() -> None:
+    for stack in ("toolkit", "pytorch", "sklearn"):
+        assert (served(stack, returning(("b", " image/png "))).content_type) == "image/png"
+
+
 @pytest.mark.parametrize("stack", ["toolkit", "pytorch"])
 def test_content_type_with_a_line_break(stack: str) -> None:
     assert served(stack, returning(("b", "a\nb"))).status == (500 if stack == "pytorch" else None)
