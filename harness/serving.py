@@ -111,10 +111,13 @@ def of(spec: InferenceHandlerSpec) -> Serving:
     return _STACKS[spec.stack]
 
 
-def load_failure(row: FunctionTestResult, *, defined: bool, imported: bool) -> LoadFailure:
+def load_failure(
+    row: FunctionTestResult, stack: Serving, *, defined: bool, imported: bool
+) -> LoadFailure:
     """Say in which way a handler could not be loaded, from the row of its model_fn."""
     raised = row.failure.type if row.failure else None
-    if raised in ("SystemExit", "KeyboardInterrupt") or row.outcome in (
+    ends = ("SystemExit", "KeyboardInterrupt") if stack.server else ("SystemExit",)
+    if raised in ends or row.outcome in (
         Outcome.exited,
         Outcome.crashed,
     ):

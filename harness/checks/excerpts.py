@@ -13,6 +13,7 @@ from harness.artifacts.formats import MAGIC
 
 MAX_BYTES: Final = 16 << 20  # what is larger is not read again
 _WIDTH = 72
+_LINES: Final = 100  # of JSON Lines, each looked at
 _QUOTED: Final = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 _PARQUET: Final = b"PAR1"
 _BEGINS: Final = {
@@ -50,18 +51,23 @@ def of_json(text: str) -> Spot | None:
         return spot
     except RecursionError:
         return Spot("it is nested too deeply")
+    except ValueError:  # a number with more digits than Python reads, which JSON has no limit for
+        return None
     return None
 
 
 def is_said_of_json(text: str, said: str) -> bool:
-    """Say whether these are the words with which json refuses a text."""
+    """Say whether these are the words with which json refuses a text, or a line of it."""
+    lines = (line for line in text.splitlines()[:_LINES] if line.strip())
+    return any(_words(piece) == said for piece in (text, text.strip(), *lines))
+
+
+def _words(text: str) -> str | None:
     try:
         json.loads(text)
-    except json.JSONDecodeError as error:
-        return said == str(error)
-    except RecursionError:
-        pass
-    return False
+    except (ValueError, RecursionError) as error:
+        return str(error)
+    return None
 
 
 def of_csv(text: str, said: str) -> Spot | None:

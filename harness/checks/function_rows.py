@@ -59,12 +59,14 @@ class FunctionRows:
         model = self._live.row(self._flow.model) if self._flow.model else None
         if model is None or model.success or refusals.of(model, self._live.isolation) is not None:
             return []
+        stack = serving.of(self._spec)
         failure = serving.load_failure(
             model,
+            stack,
             defined=self._live.defines("model_fn"),
             imported=self._live.package.handler_file is not None,
         )
-        return [serving.of(self._spec).consequence(failure)]
+        return [stack.consequence(failure)]
 
     def of_request(self, function: str, request: Request) -> FunctionTestResult:
         """Give the row of a function in a request; a skipped one says why it was not called."""

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 from harness.artifacts.workspace import RunDirectory
 from harness.checks import assembly, flow, strictness, variants
@@ -47,4 +48,13 @@ def run(
             seen = with_live(seen, live.definitions())
             case = Case(result, spec, seen, samples.chosen)
             judged = strictness.enforced(case) if spec.strict else result
-            return judged.model_copy(update={"diagnoses": diagnose(case)})
+            return judged.model_copy(update=_diagnosed(case))
+
+
+def _diagnosed(case: Case) -> dict[str, Any]:
+    """Give the diagnoses of a result; a fault of ours in one costs them, and not the result."""
+    try:
+        return {"diagnoses": diagnose(case)}
+    except Exception as error:
+        lost = f"an error of handlerproof: no diagnoses were made: {type(error).__name__}: {error}"
+        return {"warnings": [*case.result.warnings, lost[:500]]}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.diagnoses import TABLE
+from harness.diagnoses import TABLE, Entry
 from harness.reports.text import shortened
 from harness.results import EndToEndTestResult, FunctionTestResult, InferenceTestResult
 from harness.summaries import Diagnosis
 
 MESSAGE_CHARS = 240
+UNKNOWN = Entry("a mistake that this version does not know", "", "See the version that saw it.", "")
 SANDBOX = "HP9"  # the codes of what this test's sandbox refused
 
 
@@ -51,7 +52,7 @@ def of_sandbox(result: InferenceTestResult, row: FunctionTestResult) -> str | No
 
 
 def _told(seen: Diagnosis, others: int) -> Told:
-    entry = TABLE[seen.code]
+    entry = TABLE.get(seen.code, UNKNOWN)
     message = shortened(seen.message, MESSAGE_CHARS)
     place = [seen.function] if seen.function and seen.function not in message else []
     place += [f"sample {seen.sample_name}"] if seen.sample_name else []

@@ -10,6 +10,7 @@ from harness.reports.text import duration, harmless, shortened, size
 # A step's summary may have 1 MiB, and is dropped whole when it is larger.
 MOST_BYTES = 900_000
 MOST_ANNOTATIONS = 10
+MOST_POINTS = 10
 MOST_CHARS = 400
 SIGN = {Status.passed: "✅", Status.flaky: "⚠️", Status.failed: "❌", Status.error: "💥"}
 SEVERITY = {Status.error: 0, Status.failed: 1, Status.flaky: 2, Status.passed: 3}
@@ -41,9 +42,11 @@ def annotations(batch: BatchResult) -> list[str]:
     return [*_commands("error", errors), *_commands("warning", warnings)]
 
 
-def told(entry: BatchEntry) -> list[str]:
-    """List what is wrong with an entry, and the mistakes that were seen."""
-    return [*problems(entry), *map(str, diagnosed.each(entry.result))]
+def points(entry: BatchEntry, most: int) -> list[str]:
+    """List what is wrong with an entry and the mistakes that were seen: of both there is some."""
+    wrong, seen = problems(entry), [*map(str, diagnosed.each(entry.result))]
+    kept = max(most - len(seen), most - most // 3)
+    return [*wrong[:kept], *seen][:most]
 
 
 def by_severity(batch: BatchResult) -> list[BatchEntry]:
@@ -76,7 +79,7 @@ class _Room:
 
 
 def _row(entry: BatchEntry) -> str:
-    found = told(entry)
+    found = points(entry, 1)
     cells = (
         _escaped(shortened(entry.name, MOST_CHARS)),
         f"{SIGN[entry.status]} {entry.status.value}",
@@ -90,10 +93,11 @@ def _row(entry: BatchEntry) -> str:
 def _details(entry: BatchEntry) -> str:
     name = _escaped(shortened(entry.name, MOST_CHARS))
     lines = ["<details>", f"<summary>{name}: {entry.status.value}</summary>", ""]
-    found = [*told(entry), *entry.result.warnings]
-    lines += [f"- {_escaped(shortened(text, MOST_CHARS))}" for text in found[:MOST_ANNOTATIONS]]
-    if len(found) > MOST_ANNOTATIONS:
-        lines.append(f"- and {len(found) - MOST_ANNOTATIONS} more")
+    found = [*points(entry, MOST_POINTS), *entry.result.warnings[:MOST_POINTS]]
+    lines += [f"- {_escaped(shortened(text, MOST_CHARS))}" for text in found]
+    every = len(problems(entry)) + len(diagnosed.each(entry.result)) + len(entry.result.warnings)
+    if every > len(found):
+        lines.append(f"- and {every - len(found)} more")
     if entry.reproduce is not None:
         fence = "`" * (max([2, *map(len, re.findall("`+", entry.reproduce))]) + 1)
         lines += ["", f"{fence}sh", harmless(entry.reproduce), fence]
@@ -103,7 +107,7 @@ def _details(entry: BatchEntry) -> str:
 def _commands(kind: str, entries: list[BatchEntry]) -> list[str]:
     shown = entries if len(entries) <= MOST_ANNOTATIONS else entries[: MOST_ANNOTATIONS - 1]
     commands = [
-        _command(kind, f"{entry.name}: {entry.status.value}", "\n".join(told(entry)[:3]))
+        _command(kind, f"{entry.name}: {entry.status.value}", "\n".join(points(entry, 3)))
         for entry in shown
     ]
     rest = entries[len(shown) :]

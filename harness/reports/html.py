@@ -18,7 +18,7 @@ from harness.batch_results import BatchEntry, BatchResult, Status
 from harness.errors import SpecError
 from harness.records import Outcome
 from harness.reports import diagnosed, overview
-from harness.reports.github import SEVERITY, by_severity, told
+from harness.reports.github import SEVERITY, by_severity, points
 from harness.reports.text import duration, harmless, log_text, shortened, size
 from harness.results import END_TO_END, EndToEndTestResult, FunctionTestResult, InferenceTestResult
 from harness.summaries import MemoryCurve
@@ -137,7 +137,7 @@ def _escapes(text: str) -> int:
 
 
 def _row(number: int, entry: BatchEntry) -> dict[str, Any]:
-    problems = told(entry)
+    problems = points(entry, 1)
     return {
         "number": number,
         "name": harmless(_cut(entry.name, 2 * ROW_CHARS)),

@@ -376,6 +376,21 @@ def test_head_that_the_server_cannot_write(use: Callable[[Any], object], stack: 
         assert "waits until the client gives up" in (reply.reason or "")
 
 
+def test_later_of_two_content_types_in_one_place_of_a_hash_map_is_sent() -> None:
+    def use(context: Any) -> None:
+        context.set_response_header(0, "content-Type", "first/x")
+        context.set_response_header(0, "CONTENT-type", "second/x")
+
+    assert served("toolkit", with_context(use)).content_type == "second/x"
+
+
+def test_part_of_a_class_of_its_own_is_sent_as_bytes() -> None:
+    kind = type("Own", (bytes,), {"__len__": lambda self: 1 // 0})
+    for value in ((kind(b"abc"), CSV), ([b"a", "b"], CSV)):
+        body = served("sklearn", returning(value)).body
+        assert type(body) is bytes
+
+
 def test_blanks_around_a_content_type_are_none_of_it() -> None:
     for stack in ("toolkit", "pytorch", "sklearn"):
         assert (served(stack, returning(("b", " image/png "))).content_type) == "image/png"

@@ -15,7 +15,7 @@ from harness.checks.diagnosis.package_faults import look
 from tests.conftest import MakePackage
 from tests.handlers.good import packages
 from tests.integration.test_good_handlers import SAMPLES
-from tests.planted.fault import GOOD, Planted, planted, reading
+from tests.planted.fault import GOOD, Planted, planted, reading, with_
 from tests.planted.run_faults import ARRAYS, FAULTS
 
 
@@ -101,6 +101,49 @@ def test_other_text_that_is_no_json_is_not_the_body(package: MakePackage) -> Non
     code = reading("    return json.loads(body)")
     result = outcome_of(package({"code/inference.py": code}), planted(code, ()))
     assert [seen.code for seen in result.diagnoses] == ["HP407"]
+
+
+@pytest.mark.parametrize("answer", ["'1' * 5000", "'[' + '1' * 5000 + ']'"])
+def test_number_with_more_digits_than_python_reads(package: MakePackage, answer: str) -> None:
+    """It is JSON, and no error of ours."""
+    code = with_("return json.dumps(prediction)", f"return {answer}")
+    result = outcome_of(package({"code/inference.py": code}), planted(code, ()))
+    assert result.overall_success
+    assert result.diagnoses == []
+    assert result.warnings == []
+
+
+def test_fault_of_ours_costs_the_diagnoses_alone(
+    package: MakePackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(case: Case) -> None:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr("harness.checks.handler_test.diagnose", fail)
+    result = outcome_of(package({"code/inference.py": GOOD}), planted(GOOD, ()))
+    assert result.overall_success
+    assert any(
+        "no diagnoses were made: ZeroDivisionError: ours" in text for text in result.warnings
+    )
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "stack", "code"),
+    [
+        ("application/x-www-form-urlencoded", "1,2", "toolkit", "HP405"),
+        ("application/x-www-form-urlencoded", "a=1&body=1,x", "toolkit", None),
+        ("application/x-www-form-urlencoded", "1,x", "sklearn", None),
+        ("multipart/form-data", "1,x", "toolkit", None),
+    ],
+)
+def test_form_without_a_body_is_told_where_there_is_none(
+    package: MakePackage, content_type: str, body: str, stack: str, code: str | None
+) -> None:
+    fault = planted(GOOD, (), content_type=content_type, body=body, spec={"stack": stack})
+    result = outcome_of(package(fault.files), fault)
+    assert result.input_fn_results[0].outcome == "raised"
+    found = {seen.code for seen in result.diagnoses}
+    assert ("HP405" in found) is (code == "HP405")
 
 
 def test_report_says_the_code_and_the_fix(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,10 +16,11 @@ from harness.reports import console
 from harness.runtime import layers
 from tests.conftest import MakePackage
 from tests.integration.test_diagnosis import outcome_of
-from tests.planted.fault import GOOD, planted, raising, with_
+from tests.planted.fault import GOOD, planted, raising, reading, with_
 
 needs_landlock = pytest.mark.skipif(not layers.landlock().works, reason="there is no Landlock")
 needs_bwrap = pytest.mark.skipif(not layers.bwrap().works, reason="there is no bubblewrap")
+ROOT = Path(__file__).parents[2]
 FETCHES = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:{}/x')"
 
 
@@ -84,6 +88,56 @@ def test_name_that_cannot_be_looked_up_in_a_sandbox_without_network(package: Mak
     assert codes(result_of(package, code, isolation="bwrap")) == ["HP902"]
 
 
+@needs_landlock
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import os; open(os.path.join(model_dir, 'made'), 'w'); "
+        "os.rename(os.path.join(model_dir, 'made'), {!r})",
+        "open({!r}.encode(), 'w')",
+        "import pathlib; pathlib.Path({!r}).mkdir()",
+    ],
+)
+def test_place_that_was_refused_is_the_one_outside(
+    package: MakePackage, tmp_path: Path, statement: str
+) -> None:
+    place = str(tmp_path / "it's")
+    result = result_of(package, loading(statement.format(place)))
+    assert codes(result) == ["HP901"]
+    assert place in result.diagnoses[0].message
+
+
+@needs_landlock
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import subprocess; subprocess.run([model_dir + '/code/inference.py'])",
+        "import subprocess; subprocess.run([model_dir])",
+        "import os; os.execv(model_dir + '/code/inference.py', ['x'])",
+        "import subprocess; subprocess.run([{!r}])",
+    ],
+)
+def test_program_that_cannot_be_started_is_the_handlers(
+    package: MakePackage, tmp_path: Path, statement: str
+) -> None:
+    result = result_of(package, loading(statement.format(str(tmp_path))))
+    assert codes(result) == ["HP201"]
+    assert result.consequences != []
+
+
+@pytest.mark.skipif(not layers.seccomp_filter().works, reason="there is no seccomp")
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import socket; socket.socket().connect(('127.0.0.1', 9))",
+        "import socket; socket.socket(type=socket.SOCK_DGRAM).sendto(b'', ('127.0.0.1', 9))",
+        "import asyncio; asyncio.run(asyncio.open_connection('127.0.0.1', 9))",
+    ],
+)
+def test_socket_that_is_refused_itself(package: MakePackage, statement: str) -> None:
+    assert codes(result_of(package, loading(statement))) == ["HP902"]
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -100,7 +154,15 @@ def test_other_failures_are_the_handlers(package: MakePackage, statement: str) -
     assert result.consequences != []
 
 
-def test_attempt_that_the_handler_got_over_is_not_blamed(package: MakePackage) -> None:
+@pytest.mark.parametrize(
+    "then",
+    [
+        "raise ValueError('the weights are odd')",
+        "open(b'/proc/self/mem/x', 'w')",
+        "raise PermissionError(13, 'Permission denied')",
+    ],
+)
+def test_attempt_that_the_handler_got_over_is_not_blamed(package: MakePackage, then: str) -> None:
     code = with_(
         "return 2.0",
         f"""
@@ -108,9 +170,39 @@ def test_attempt_that_the_handler_got_over_is_not_blamed(package: MakePackage) -
         {FETCHES.format(9)}
     except OSError:
         pass
-    raise ValueError("the weights are odd")""",
+    {then}""",
     )
     assert codes(result_of(package, code)) == ["HP201"]
+
+
+def test_body_is_not_blamed_for_what_the_sandbox_refused(
+    package: MakePackage, tmp_path: Path
+) -> None:
+    if not layers.landlock().works:
+        pytest.skip("there is no Landlock")
+    code = reading(f"    open({str(tmp_path / 'kept')!r}, 'wb')")
+    fault = planted(code, (), content_type="application/x-npy", body=b"garbage")
+    result = outcome_of(package({"code/inference.py": code}), fault)
+    assert codes(result) == ["HP901"]
+
+
+def test_path_that_the_tester_cannot_encode_is_nobodys() -> None:
+    """In an interpreter whose file names are ASCII: another may be asked what this one cannot."""
+    code = """
+from harness.checks import refusals
+from harness.results import FunctionTestResult
+from harness.summaries import FailureSummary, IsolationSummary, MemoryWatch
+said = "[Errno 13] Permission denied: '/tmp/\\u20ac/x'"
+failure = FailureSummary(type="OSError", module="builtins", message=said, traceback="")
+row = FunctionTestResult(function_name="model_fn", outcome="raised", execution_time=0, failure=failure)
+memory = MemoryWatch(enforcer="none", metric="pss")
+layers = IsolationSummary(requested="auto", effective=["landlock:7"], missing=[], memory=memory,
+                          network="none", filesystem="landlock", kill="subreaper")
+assert refusals.of(row, layers) is None
+"""
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    run = [sys.executable, "-c", code.strip()]
+    subprocess.run(run, env={**os.environ, **plain}, check=True, cwd=ROOT, timeout=60)
 
 
 @needs_landlock

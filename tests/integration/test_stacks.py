@@ -308,6 +308,21 @@ def test_server_refuses_a_large_request_of_a_handler_that_cannot_be_loaded(
     assert result.end_to_end_results[1].outcome == "skipped"
 
 
+def test_form_is_no_business_of_the_handlers_modules(package: MakePackage) -> None:
+    code = WHOLE.replace("return data", "return bytes(data).decode()")
+    form = {"content_type": "application/x-www-form-urlencoded"}
+    files = {"code/inference.py": code, "code/urllib.py": "raise SystemExit(1)"}
+    result = answered(files, package, "toolkit", bodies=[("z=1&body=1%2C+2", form)])
+    assert responses(result) == [(200, JSON, "1, 2")]
+
+
+def test_interrupt_at_the_load_is_answered_as_it_is_told(package: MakePackage) -> None:
+    code = WHOLE.replace("return model_dir", "raise KeyboardInterrupt")
+    result = answered({"code/inference.py": code}, package, "sklearn")
+    assert responses(result)[0][:2] == (500, "text/html")
+    assert any("answers 500" in text for text in result.consequences)
+
+
 def test_array_that_nobody_encoded_does_not_pass(package: MakePackage) -> None:
     """A container sends the status line and no body; a test client of Flask's shows nothing."""
     code = WHOLE.replace(

@@ -192,6 +192,12 @@ FAULTS = {
     "a question to nobody": planted(
         with_("return 2.0", "input(); return 2.0"), ("HP201",), "EOFError: EOF when reading a line"
     ),
+    "a model of its own that is no JSON": planted(
+        with_("return 2.0", "return json.loads(open(model_dir + '/m.params').read())"),
+        ("HP201", "HP208"),
+        "loading fails: JSONDecodeError",
+        files={"m.params": '{"a": ['},
+    ),
     "a text of its own that is no JSON": planted(
         with_("return 2.0", "return json.loads('{]')"), ("HP201",), "JSONDecodeError"
     ),

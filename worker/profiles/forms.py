@@ -7,13 +7,14 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterator
+    from typing import Any, Iterator
 
 import re
 
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 FIELD = "body"
+_ESCAPE = re.compile(rb"%([0-9a-fA-F]{2})")
 _BOUNDARY = re.compile(r';\s*boundary="?([^";]+)"?', re.IGNORECASE)
 _NAME = re.compile(rb'(?i)^content-disposition:[^\r\n]*;\s*name="?([^";\r\n]*)"?', re.MULTILINE)
 
@@ -42,11 +43,13 @@ def _boundary(content_type: str | None) -> str | None:
 
 
 def _urlencoded(data: bytes) -> Iterator[tuple[str, bytes]]:
-    from urllib.parse import unquote_to_bytes  # forms are rare
-
     for field in data.replace(b"+", b" ").split(b"&"):
-        name, _, value = field.partition(b"=")
-        yield unquote_to_bytes(name).decode("utf-8", "replace"), unquote_to_bytes(value)
+        name, _, value = (_ESCAPE.sub(_unescaped, piece) for piece in field.partition(b"="))
+        yield name.decode("utf-8", "replace"), value
+
+
+def _unescaped(match: Any) -> bytes:
+    return bytes((int(match[1], 16),))
 
 
 def _multipart(data: bytes, boundary: str) -> Iterator[tuple[str, bytes]]:

@@ -130,15 +130,19 @@ def _place(name: Any) -> str:
 def _content_type(headers: dict[str, str]) -> str | None:
     """Give the content type that is sent last: the server sets headers in its own order."""
     names = [name for name in headers if name.lower() == "content-type"]
-    return (headers[max(names, key=_bucket)] or None) if names else None
+    size = 16
+    while len(headers) > size * 3 // 4:
+        size *= 2
+    last = max(reversed(names), key=lambda name: _hash(name) % size, default=None)
+    return None if last is None else headers[last] or None
 
 
-def _bucket(name: str) -> int:
-    """Give a key's place in a small HashMap of Java's."""
+def _hash(name: str) -> int:
+    """Give what a HashMap of Java's places a key by."""
     code = 0
     for char in name:
         code = (31 * code + ord(char)) & 0xFFFFFFFF
-    return (code ^ code >> 16) & 15
+    return code ^ code >> 16
 
 
 def _check_frame(context: Context) -> None:

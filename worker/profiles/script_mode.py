@@ -212,7 +212,7 @@ def _sent(value: Any) -> bytes:
 def _chunk(part: Any) -> bytes:
     if not isinstance(part, bytes):
         raise Cut("gunicorn sends bytes, and the body has a part of type %s" % type(part).__name__)
-    return part
+    return part if type(part) is bytes else bytes(part)
 
 
 def _told(error: BaseException) -> str:

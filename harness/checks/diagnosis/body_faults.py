@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from harness.checks import excerpts
-from harness.checks.diagnosis.case import FORMS, TEXT_TYPES, Case, Row, essence, is_default, link
+from harness.checks.diagnosis.case import FORM, TEXT_TYPES, Case, Row, essence, is_default, link
 from harness.checks.excerpts import MAX_BYTES, Spot
 from harness.summaries import Diagnosis, FailureSummary
 
@@ -90,7 +90,7 @@ def _of_keys(case: Case, row: Row, failure: FailureSummary) -> str | None:
 def _is_others(content_type: str | None) -> bool:
     """Say whether HP402 or HP405 tell it better: a charset, a form."""
     kind = essence(content_type)
-    return kind in FORMS or (kind in TEXT_TYPES and content_type not in TEXT_TYPES)
+    return kind == FORM or (kind in TEXT_TYPES and content_type not in TEXT_TYPES)
 
 
 def _of_accept(case: Case, row: Row, failure: FailureSummary) -> Iterator[Diagnosis]:

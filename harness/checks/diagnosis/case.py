@@ -7,15 +7,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from harness.checks import signatures
+from harness.checks import refusals, signatures
 from harness.checks.arguments import body_bytes
+from harness.checks.refusals import Refusal
 from harness.results import EndToEndTestResult, FunctionTestResult, InferenceTestResult
 from harness.specs import InferenceHandlerSpec, InferenceTestSample
 from harness.summaries import Diagnosis, FailureSummary
 
 FLASK = ("sklearn", "xgboost")
 TEXT_TYPES = ("application/json", "text/csv")
-FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+FORM = "application/x-www-form-urlencoded"
 
 _UNPICKLERS = ("pickle.py", "numpy_pickle.py", "_pickle.py", "serialization.py")
 _LOADS = re.compile(r"\b(?:c?pickle|joblib|dill|cloudpickle|Unpickler\([^)]*\)|torch)\.loads?\(")
@@ -99,12 +100,28 @@ class Case:
         return {sample.sample_name: sample for sample in self.samples}
 
     def failures(self, function: str | None = None) -> Iterator[tuple[Row, FailureSummary]]:
-        """Go through the rows that raised what nobody expected, of one function or of all."""
+        """Go through the rows that raised what nobody expected, of one function or of all.
+
+        What the sandbox refused is told by `refused`, and is no mistake of a handler's.
+        """
         for row in self.result.function_results():
             raised = row.failure is not None and not row.success
-            if raised and function in (None, row.function_name):
+            if raised and function in (None, row.function_name) and id(row) not in self._refused:
                 assert row.failure is not None
                 yield row, row.failure
+
+    def refused(self) -> Iterator[tuple[Row, Refusal]]:
+        """Go through the rows that failed for what the sandbox refused."""
+        yield from self._refused.values()
+
+    @cached_property
+    def _refused(self) -> dict[int, tuple[Row, Refusal]]:
+        found = {}
+        for row in self.result.function_results():
+            refusal = None if row.success else refusals.of(row, self.result.isolation)
+            if refusal is not None:
+                found[id(row)] = row, refusal
+        return found
 
     def row_of(self, function: str, like: Row) -> Row | None:
         """Find another function's row of the same sample."""

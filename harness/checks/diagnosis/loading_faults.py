@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 
-from harness.checks import refusals
 from harness.checks.diagnosis import package_faults
 from harness.checks.diagnosis.case import Case, Look, is_default, link, unpickles
 from harness.summaries import Diagnosis, FailureSummary, LogExcerpt
@@ -26,7 +25,8 @@ _PATH = re.compile(r"No such file or directory: '([^']+)'")  # CPython's own wor
 _UNREADABLE = ("UnpicklingError", "EOFError", "BadZipFile", "BadGzipFile", "LZMAError",
                "XGBoostError", "JSONDecodeError")  # fmt: skip
 _OF_ANYTHING = ("EOFError", "JSONDecodeError")  # these may come of other things than of a file
-_OF_NO_FILE = re.compile(r"\b(?:input|json\.loads)\(")
+_OF_NO_FILE = re.compile(r"(?<![.\w])input\(|\bjson\.loads\(")
+_READS = re.compile(r"\bopen\(|\.read|\bread_")
 _SHOWN = 10
 _MISSING = re.compile(r"No module named '([^']+)'")
 # Modules that only some versions of their package have, and so tell which one saved a pickle.
@@ -45,8 +45,8 @@ _MADE_WITH = {
 def find(case: Case) -> Iterator[Diagnosis]:
     """Find why model_fn failed, or loads what will not do."""
     row = case.result.model_fn_result
-    failure = row.failure
-    if failure is not None and refusals.of(row, case.result.isolation) is None:
+    failure = next((failure for _, failure in case.failures("model_fn")), None)
+    if failure is not None:
         told = f"loading fails: {failure.type}: {failure.message[:200]}"
         yield Diagnosis(code="HP201", message=told, function="model_fn")
         yield from _of_failure(failure, missing=is_default(row))
@@ -140,7 +140,8 @@ def _of_file(look: Look, failure: FailureSummary) -> Iterator[Diagnosis]:
 def _reads_no_file(failure: FailureSummary) -> bool:
     """Say whether the handler's own last line asks for input, or decodes a text that it has."""
     own = next((frame for frame in reversed(failure.frames) if frame.in_handler), None)
-    return own is not None and bool(_OF_NO_FILE.search(own.code or ""))
+    code = (own and own.code) or ""
+    return bool(_OF_NO_FILE.search(code)) and not _READS.search(code)
 
 
 def _of_drift(warnings: Iterable[str]) -> Iterator[Diagnosis]:

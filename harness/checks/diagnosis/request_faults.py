@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from harness.checks.diagnosis.body_faults import READERS, fault
-from harness.checks.diagnosis.case import FORMS, TEXT_TYPES, Case, Row, essence, is_default
+from harness.checks.diagnosis.case import FLASK, FORM, TEXT_TYPES, Case, Row, essence, is_default
 from harness.summaries import Diagnosis, FailureSummary, ValueSummary
 
 _UNSUPPORTED = "UnsupportedFormatError"
+_FIELD = re.compile(rb"(?:^|&)body(?:=|&|$)")
 
 
 def find(case: Case) -> Iterator[Diagnosis]:
     """Find them in what input_fn and predict_fn raised."""
     for row, failure in case.failures():
         if row.function_name in READERS and not fault(case, row, failure):
-            yield from _of_reading(row, failure)
+            yield from _of_reading(case, row, failure)
         if row.function_name == "predict_fn":
             yield from _of_shape(case, row, failure)
 
 
-def _of_reading(row: Row, failure: FailureSummary) -> Iterator[Diagnosis]:
+def _of_reading(case: Case, row: Row, failure: FailureSummary) -> Iterator[Diagnosis]:
     content_type = row.content_type
     text = content_type in TEXT_TYPES
     said = f"{failure.type}: {failure.message[:200]}"
@@ -31,7 +33,7 @@ def _of_reading(row: Row, failure: FailureSummary) -> Iterator[Diagnosis]:
     elif essence(content_type) in TEXT_TYPES and not text and not is_default(row):
         told = f"{row.function_name} refuses {content_type!r}, whose body is not decoded: {said}"
         yield Diagnosis(code="HP402", message=told, **place)
-    elif essence(content_type) in FORMS:
+    elif essence(content_type) == FORM and _has_no_body(case, row):
         told = f"{row.function_name} got None for the body of a form: {said}"
         yield Diagnosis(code="HP405", message=told, **place)
     elif failure.type in ("TypeError", "AttributeError") and not is_default(row):
@@ -41,6 +43,11 @@ def _of_reading(row: Row, failure: FailureSummary) -> Iterator[Diagnosis]:
         elif text and "str" in failure.message and ("decode" in said or "bytes" in said):
             told = f"a body of {content_type} arrives as str: {said}"
             yield Diagnosis(code="HP404", message=told, **place)
+
+
+def _has_no_body(case: Case, row: Row) -> bool:
+    """Say whether a server took a form apart, and found no field that is called body."""
+    return case.spec.stack not in FLASK and not _FIELD.search(case.body(row) or b"")
 
 
 def _of_shape(case: Case, row: Row, failure: FailureSummary) -> Iterator[Diagnosis]:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.checks import refusals
 from harness.checks.diagnosis.case import Case
 from harness.summaries import Diagnosis
 
 
 def find(case: Case) -> Iterator[Diagnosis]:
     """Find functions that failed for what the sandbox refused."""
-    for row, _ in case.failures():
-        refused = refusals.of(row, case.result.isolation)
-        if refused is not None:
-            yield Diagnosis(
-                code=refused.code,
-                message=refused.message,
-                function=row.function_name,
-                sample_name=row.sample_name,
-            )
+    for row, refusal in case.refused():
+        yield Diagnosis(
+            code=refusal.code,
+            message=refusal.message,
+            function=row.function_name,
+            sample_name=row.sample_name,
+        )

@@ -112,4 +112,20 @@ def test_older_lines_of_the_handler_are_in_a_long_stack() -> None:
 )  # fmt: skip
 def test_first_line_says_something(text: str, first: str) -> None:
     assert first_line(text) == first
-    assert shortened(text, 100).removesuffix("...").startswith(first[:-3])
+    cut = text.strip() != first
+    assert shortened(text, 100) == (first[:97] + "..." if cut else first)
+
+
+def test_diagnosis_has_a_place_beside_many_errors() -> None:
+    many = made_up.result("bad", "raised", errors=[f"error {n}" for n in range(12)])
+    batch = made_up.batch(BatchEntry(result=many.model_copy(update={"diagnoses": [LATE]})))
+    assert "HP501" in annotated(batch)
+    text = github.markdown(batch)
+    assert "HP501" in text
+    assert "and 3 more" in text.replace("\\", "")
+
+
+def test_code_of_another_version_is_told_as_it_is() -> None:
+    batch = made_up.batch(entry("new", "passed", Diagnosis(code="HP999", message="seen")))
+    for render in REPORTS.values():
+        assert "HP999 a mistake that this version does not know: seen" in render(batch)
