@@ -194,7 +194,9 @@ from harness.results import FunctionTestResult
 from harness.summaries import FailureSummary, IsolationSummary, MemoryWatch
 said = "[Errno 13] Permission denied: '/tmp/\\u20ac/x'"
 failure = FailureSummary(type="OSError", module="builtins", message=said, traceback="")
-row = FunctionTestResult(function_name="model_fn", outcome="raised", execution_time=0, failure=failure)
+row = FunctionTestResult(
+    function_name="model_fn", outcome="raised", execution_time=0, failure=failure
+)
 memory = MemoryWatch(enforcer="none", metric="pss")
 layers = IsolationSummary(requested="auto", effective=["landlock:7"], missing=[], memory=memory,
                           network="none", filesystem="landlock", kill="subreaper")
