@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from harness.cli.run import handler_fields
+from harness.cli.handler_options import handler_fields
 from harness.lint.finding import Finding
 from harness.lint.package import lint as lint_package
 from harness.reports import sarif

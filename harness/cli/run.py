@@ -8,18 +8,17 @@ import click
 from rich.console import Console
 
 from harness.cli import spec_file
-from harness.cli.environment_options import environment
+from harness.cli.handler_options import handler_fields, loading, loading_fields
 from harness.cli.output import check_output
 from harness.cli.progress import progress
 from harness.environments.tool import Note
 from harness.errors import SpecError
 from harness.reports import console, stacks
 from harness.results import InferenceTestResult
-from harness.specs import InferenceHandlerSpec, Stack, Suspicion, parse_memory
+from harness.specs import InferenceHandlerSpec, Stack, Suspicion
 from harness.stack_results import StackComparison
 from harness.tester import RuntimeTester
 
-NETWORK: dict[str, bool | str] = {"none": False, "loopback": "loopback", "all": True}
 ALL = "all"
 EXAMPLES = """\b
 Examples:
@@ -37,34 +36,15 @@ Examples:
 @click.option("--payloads", metavar="PATH", help="Directory, file or payload.tar.gz of samples.")
 @click.option("--spec", "spec_path", type=click.Path(path_type=Path), metavar="FILE",
               help="A JSON or TOML spec; other options override its fields.")  # fmt: skip
-@click.option("--timeout", type=float, metavar="SECONDS", help="For each call (default 300).")
-@click.option("--memory", metavar="SIZE", help="Limit of the whole process tree, such as 512M.")
-@click.option(
-    "--env", "variables", multiple=True, metavar="K=V", help="A variable for the handler."
-)
-@click.option("--python", metavar="VERSION|PATH",
-              help="The handler's Python, such as 3.10 (default: this one).")  # fmt: skip
-@click.option("--env-from", metavar="SOURCE",
-              help="The handler's packages: requirements (code/requirements.txt), "
-              "requirements:FILE, venv:PATH or inherit (default).")  # fmt: skip
-@click.option("--offline", is_flag=True,
-              help="Build the environment of what is on this machine.")  # fmt: skip
-@click.option("--allow-install", is_flag=True,
-              help="Give the handler an environment to install into, thrown away "
-              "after; it needs --network all.")  # fmt: skip
+@loading()
 @click.option("--preflight", type=click.Choice(["warn", "stop"]), default="warn",
               show_default=True,
               help="What warnings before the run do; warn: run anyway.")  # fmt: skip
-@click.option("--entry-point", metavar="NAME", help="The handler's file or module in code/.")
 @click.option("--stack", type=click.Choice([*get_args(Stack), ALL]),
               help="Serving stack to hold it to (default toolkit); all: what differs.")  # fmt: skip
 @click.option("--accept", multiple=True, metavar="TYPE", help="Accept type to ask for; repeatable.")
 @click.option("--content-type", multiple=True, metavar="TYPE",
               help="Run only samples of this type; repeatable.")  # fmt: skip
-@click.option("--isolation", type=click.Choice(["auto", "process", "bwrap", "max"]),
-              help="Layers to hold the handler in (default auto; see doctor).")  # fmt: skip
-@click.option("--network", type=click.Choice(["none", "loopback", "all"]),
-              help="What the handler may reach (default none).")  # fmt: skip
 @click.option("--matrix", is_flag=True,
               help="Show what other content types and accept types are answered.")  # fmt: skip
 @click.option("--probe", is_flag=True,
@@ -107,18 +87,12 @@ def _fields(options: dict[str, Any]) -> dict[str, Any]:
         fields["packaged_model_path"] = str(package)
     simple = {
         "payload_samples_path": options["payloads"],
-        "timeout_seconds": options["timeout"],
-        "entry_point": options["entry_point"],
         "stack": None if options["stack"] == ALL else options["stack"],
         "supported_accept_types": list(options["accept"]) or None,
         "supported_content_types": list(options["content_type"]) or None,
-        "isolation": options["isolation"],
         "start": options["start"],
-        "environment": environment(options, fields.get("environment")),
     }
     fields |= {name: value for name, value in simple.items() if value is not None}
-    if options["network"] is not None:
-        fields["network"] = NETWORK[options["network"]]
     if options["matrix"]:
         fields["negotiate"] = True
     if options["strict"]:
@@ -127,21 +101,7 @@ def _fields(options: dict[str, Any]) -> dict[str, Any]:
         fields["suspect"] = list(dict.fromkeys(options["suspect"]))
     if options["probe"]:
         fields["probe"] = True
-    if options["memory"] is not None:
-        limit = parse_memory(options["memory"])
-        fields["limits"] = {**_table(fields, "limits"), "memory_limit_mb": limit}
-    if options["variables"]:
-        fields["environ_vars"] = {**_table(fields, "environ_vars"), **_variables(options)}
-    return fields
-
-
-def handler_fields(package: Path, payloads: str | None) -> dict[str, Any]:
-    """Give the fields of a spec that a package and its payloads on a command line stand for."""
-    return {
-        "handler_name": package.name.partition(".")[0] or package.name,
-        "packaged_model_path": str(package),
-        **({} if payloads is None else {"payload_samples_path": payloads}),
-    }
+    return loading_fields(options, fields)
 
 
 def _stopping(note: Note) -> Note:
@@ -154,22 +114,6 @@ def _stopping(note: Note) -> Note:
             raise click.exceptions.Exit(1)
 
     return told
-
-
-def _table(fields: dict[str, Any], name: str) -> dict[str, Any]:
-    """Give a field of the spec's file that an option adds to."""
-    given = fields.get(name, {})
-    if not isinstance(given, dict):
-        raise SpecError(f"{name} must be a table of names and values, got {given!r}")
-    return given
-
-
-def _variables(options: dict[str, Any]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in options["variables"]]
-    for name, sign, _ in pairs:
-        if not sign:
-            raise SpecError(f"--env {name}: write it as NAME=VALUE")
-    return {name: value for name, _, value in pairs}
 
 
 def _show(result: InferenceTestResult | StackComparison, form: str) -> None:

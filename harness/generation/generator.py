@@ -13,14 +13,19 @@ from pathlib import Path
 from harness.artifacts.workspace import RunDirectory
 from harness.checks import handler_test
 from harness.checks import samples as given_samples
+from harness.checks.flow import describe
+from harness.checks.ledger import Listener
 from harness.checks.open_handler import opened
+from harness.environments.tool import Note
 from harness.errors import SpecError
 from harness.generation import columns as columns_of
 from harness.generation import package_columns, samples
 from harness.generation.bodies import FORMS, Form
 from harness.generation.columns import Columns
+from harness.records import Outcome
 from harness.results import EndToEndTestResult, FunctionTestResult
 from harness.specs import InferenceHandlerSpec, InferenceTestSample
+from harness.summaries import FailureSummary
 
 MAX_FEATURES = 10_000
 
@@ -62,25 +67,28 @@ class InferenceTestDataGenerator:
         feature_names: Sequence[str] | None = None,
         seed: int = 0,
         workspace: Path | None = None,
+        on_row: Listener | None = None,
+        on_note: Note = lambda text: None,
     ) -> Generated:
         """Make valid, edge and error samples for a handler, from what its package says.
 
         The columns come from `feature_names`, else from feature_columns.txt,
         hyperparameters.json, an MLflow signature, the model's own feature names, or the samples of
         the spec. A format (one of `forms`, by default all) is kept when the handler, run in a
-        worker, answers its valid samples. The same seed gives the same samples.
+        worker, answers its valid samples. The same seed gives the same samples. `on_row` and
+        `on_note` are told what those of `RuntimeTester.test_inference_handler` are.
 
-        Raises: SpecError where nothing names the columns or no format is answered, and what
-        `RuntimeTester.open_handler` raises.
+        Raises: SpecError where the handler cannot be loaded, nothing names the columns or no format
+        is answered, and what `RuntimeTester.open_handler` raises.
         """
         chosen = _forms(forms)
         columns = (
             columns_of.named(list(feature_names), "feature_names")
             if feature_names
-            else _columns(handler_spec, workspace)
+            else _columns(handler_spec, workspace, on_row, on_note)
         )
         made, unmade = _valid(columns, chosen, seed)
-        tried = _tried(handler_spec, made, workspace) | unmade
+        tried = _tried(handler_spec, made, workspace, on_row, on_note) | unmade
         kept = [form for form in chosen if tried[form.name] == ANSWERED]
         if not kept:
             told = "; ".join(f"{name}: {fate}" for name, fate in tried.items())
@@ -102,10 +110,12 @@ def _forms(names: Sequence[str] | None) -> list[Form]:
     return [FORMS[name] for name in names] if names else list(FORMS.values())
 
 
-def _columns(spec: InferenceHandlerSpec, workspace: Path | None) -> Columns:
+def _columns(
+    spec: InferenceHandlerSpec, workspace: Path | None, on_row: Listener | None, on_note: Note
+) -> Columns:
     with RunDirectory(workspace) as run:
         given = given_samples.collect(spec, run).chosen
-        with opened(spec, run) as live:
+        with opened(spec, run, on_row, on_note) as live:
             found = package_columns.of_package(live.package) or _of_model(live.model_fn())
         found = found or next(filter(None, map(package_columns.of_sample, given)), None)
     if found is None:
@@ -117,7 +127,8 @@ def _columns(spec: InferenceHandlerSpec, workspace: Path | None) -> Columns:
 
 
 def _of_model(row: FunctionTestResult) -> Columns | None:
-    """Tell the columns that a fitted model remembers."""
+    """Tell the columns that a fitted model remembers. Raises SpecError where none is loaded."""
+    _need_loaded(row)
     model = row.output_data
     if model is None or model.shape:
         return None
@@ -125,6 +136,23 @@ def _of_model(row: FunctionTestResult) -> Columns | None:
     if model.columns:
         return columns_of.named(model.columns, source)
     return columns_of.unnamed(model.features, source) if model.features else None
+
+
+def _need_loaded(row: FunctionTestResult) -> None:
+    """Refuse a handler that cannot be loaded, from the row of its model_fn."""
+    if row.success or row.outcome is Outcome.skipped:
+        return
+    why = (row.error_message or describe(row)).splitlines()[0]
+    if row.failure is not None:
+        what = "the import of the handler" if row.phase == "import" else row.function_name
+        why = f"{what} raised {why}{_place(row.failure)}"
+    raise SpecError(f"{why}; no samples can be tried on a handler that is not loaded")
+
+
+def _place(failure: FailureSummary) -> str:
+    """Say in which line of the handler's own code it was raised."""
+    own = next((frame for frame in reversed(failure.frames) if frame.in_handler), None)
+    return f" ({Path(own.file).name}:{own.line})" if own is not None else ""
 
 
 _Made = dict[str, list[InferenceTestSample]]
@@ -142,8 +170,17 @@ def _valid(columns: Columns, forms: Sequence[Form], seed: int) -> tuple[_Made, d
     return made, unmade
 
 
-def _tried(spec: InferenceHandlerSpec, made: _Made, workspace: Path | None) -> dict[str, str]:
-    """Send the valid samples to the real handler; say of each form what came of it."""
+def _tried(
+    spec: InferenceHandlerSpec,
+    made: _Made,
+    workspace: Path | None,
+    on_row: Listener | None,
+    on_note: Note,
+) -> dict[str, str]:
+    """Send the valid samples to the real handler; say of each form what came of it.
+
+    Raises SpecError for a handler that cannot be loaded.
+    """
     asked = spec.model_copy(
         update={
             "payload_samples_path": None,
@@ -151,8 +188,9 @@ def _tried(spec: InferenceHandlerSpec, made: _Made, workspace: Path | None) -> d
             "test_data_samples": tuple(sample for group in made.values() for sample in group),
         }
     )
-    ends = handler_test.run(asked, workspace).end_to_end_results
-    return {name: _fate(group, ends) for name, group in made.items()}
+    result = handler_test.run(asked, workspace, on_row, on_note)
+    _need_loaded(result.model_fn_result)
+    return {name: _fate(group, result.end_to_end_results) for name, group in made.items()}
 
 
 def _fate(group: list[InferenceTestSample], ends: Sequence[EndToEndTestResult]) -> str:

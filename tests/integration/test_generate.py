@@ -174,6 +174,60 @@ def test_handler_that_answers_nothing_says_how_each_form_failed(package: MakePac
         generated(place, feature_names=["a"], forms=["csv", "npy"])
 
 
+NEEDS_A_VARIABLE = """
+import json, os
+
+def model_fn(model_dir):
+    return float(os.environ["FACTOR_OF_TEST"])
+
+def input_fn(body, content_type):
+    if content_type != "text/csv":
+        raise ValueError(content_type)
+    return [float(cell) for cell in body.replace("\\n", ",").split(",") if cell]
+
+def predict_fn(data, model):
+    return [model * cell for cell in data]
+
+def output_fn(prediction, accept):
+    return json.dumps(prediction), "application/json"
+"""
+UNLOADABLE = {
+    "model_fn raises": (NEEDS_A_VARIABLE, "model_fn raised KeyError: 'FACTOR_OF_TEST' (infer"),
+    "import fails": (
+        "import not_there\n",
+        "the import of the handler raised ModuleNotFoundError: ",
+    ),
+    "syntax": ("def model_fn(:\n", "the import of the handler raised SyntaxError: "),
+    "hangs": ("def model_fn(model_dir):\n    while True: pass\n", "model_fn timed out after 0.5 s"),
+}
+
+
+@pytest.mark.parametrize("columns", [[], ["--columns", "a,b"]])
+@pytest.mark.parametrize("name", UNLOADABLE)
+def test_reason_why_a_handler_is_not_loaded_is_told_once(
+    package: MakePackage, tmp_path: Path, name: str, columns: list[str]
+) -> None:
+    code, said = UNLOADABLE[name]
+    place = package({"code/inference.py": code})
+    command = ["generate", str(place), "--output", str(tmp_path / "made"), "--timeout", "0.5"]
+    done = CliRunner().invoke(main, [*command, *columns])
+    assert done.exit_code == 2, done.output
+    assert done.stderr.count("handlerproof: ") == 1
+    assert f"handlerproof: {said}" in done.stderr
+    assert not (tmp_path / "made").exists()
+
+
+def test_options_of_run_make_the_handler_loadable(package: MakePackage, tmp_path: Path) -> None:
+    place, output = package({"code/inference.py": NEEDS_A_VARIABLE}), str(tmp_path / "made")
+    command = ["generate", str(place), "--output", output, "--columns", "a,b", "--form", "csv"]
+    options = ["--env", "FACTOR_OF_TEST=2", "--python", sys.executable, "--stack", "sklearn"]
+    limits = ["--memory", "1G", "--isolation", "process", "--network", "none"]
+    done = CliRunner().invoke(main, [*command, *options, *limits])
+    assert done.exit_code == 0, done.output
+    assert "csv             answered" in done.stdout
+    assert "model_fn: passed" in done.stderr
+
+
 def test_command_writes_a_directory_that_run_reads(package: MakePackage, tmp_path: Path) -> None:
     place = package(pandas_files(bytes))
     output = tmp_path / "made"
