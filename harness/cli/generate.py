@@ -52,7 +52,8 @@ def generate(
             on_row=shown.row, on_note=shown.note,
         )  # fmt: skip
     directory.write(found.samples, output)
-    click.echo(f"{found.columns.width} columns, from {found.columns.source}")
+    source = "--columns" if names else found.columns.source
+    click.echo(f"{found.columns.width} columns, from {source}")
     for form, fate in found.tried:
         click.echo(f"  {form:<15} {fate}")
     click.echo(f"{len(found.samples)} samples in {output}")

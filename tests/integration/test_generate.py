@@ -224,6 +224,7 @@ def test_options_of_run_make_the_handler_loadable(package: MakePackage, tmp_path
     limits = ["--memory", "1G", "--isolation", "process", "--network", "none"]
     done = CliRunner().invoke(main, [*command, *options, *limits])
     assert done.exit_code == 0, done.output
+    assert "2 columns, from --columns\n" in done.stdout
     assert "csv             answered" in done.stdout
     assert "model_fn: passed" in done.stderr
 
