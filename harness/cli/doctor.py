@@ -65,5 +65,7 @@ def _table(findings: list[Finding]) -> Table:
         table.add_column(title)
     for item in findings:
         verdict = Text(item.verdict, style=STYLE[item.verdict])
-        table.add_row(item.layer, verdict, item.version or "-", item.detail, item.remedy or "-")
+        # As Text: what is in brackets, such as handlerproof[seccomp], is markup in a plain string.
+        cells = (item.version or "-", item.detail, item.remedy or "-")
+        table.add_row(item.layer, verdict, *map(Text, cells))
     return table

@@ -266,6 +266,18 @@ def test_doctor_tells_people_the_same(found: Replace, base: Callable[[Probe], No
             assert " ".join(words) in line, (cell, line)
 
 
+def test_doctor_shows_what_is_in_brackets(
+    found: Replace, base: Callable[[Probe], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found("landlock")
+    base(PROCESS)
+    missing = Probe("seccomp", None, "no [pyseccomp]", "Install handlerproof[seccomp].")
+    monkeypatch.setitem(layers.PROBES, "seccomp", lambda: missing)
+    text = doctor().output
+    assert "handlerproof[seccomp]" in text
+    assert "[pyseccomp]" in text
+
+
 def test_doctor_uses_the_probes_of_a_run_here() -> None:
     probes = [layers.process(), *(probe() for probe in layers.PROBES.values())]
     told = json.loads(doctor("--json").stdout)
