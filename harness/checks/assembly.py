@@ -75,10 +75,24 @@ def _nothing_to_test(spec: InferenceHandlerSpec, samples: Samples) -> list[str]:
     if not samples.chosen:
         place = spec.data_paths.get("payload_samples", spec.payload_samples_path)
         where = f" at {place}" if place else ""
+        if samples.left_out:
+            return [f"no samples are left{where}: {_none_asked_for(spec, samples)}"]
         return [f"no samples were found{where}; add payload files or test_data_samples"]
     if not any(accept_types(spec, sample) for sample in samples.chosen):
         return ["there is no accept type to ask for; set supported_accept_types"]
     return []
+
+
+def _none_asked_for(spec: InferenceHandlerSpec, samples: Samples) -> str:
+    """Say of what types the samples are, and that others were asked for."""
+    there = sorted({str(sample.content_type) for sample, _ in samples.left_out})
+    count = len(samples.left_out)
+    found = "1 sample was found" if count == 1 else f"{count} samples were found"
+    return (
+        f"{found} ({', '.join(there)}), none of type "
+        f"{' or '.join(map(str, spec.supported_content_types))}; ask for a type that there is "
+        "(supported_content_types, --content-type)"
+    )
 
 
 def _errors(rows: list[FunctionTestResult], ends: list[EndToEndTestResult]) -> list[str]:

@@ -411,6 +411,11 @@ def test_no_samples_is_no_pass(model: Path, payloads: Callable[[Files], Path]) -
     assert done.returncode == 1
     assert "no samples were found" in done.stdout
     assert handlerproof("run", model).returncode == 1
+    one = payloads({"row.csv": "1,2"})
+    done = handlerproof("run", model, "--payloads", one, "--content-type", "text/plain")
+    assert done.returncode == 1
+    told = " ".join(done.stdout.split())
+    assert f"no samples are left at {one}: 1 sample was found (text/csv), none of type" in told
 
 
 # ---------------------------------------------------------------- interrupted

@@ -626,6 +626,10 @@ def test_samples_of_other_types_are_skipped_when_the_types_were_set(handled: Han
     assert outcomes(all_types) == passing(2, 2)
     none_left = handled({}, *samples, supported_content_types=[NPY])
     assert not none_left.overall_success
+    assert none_left.errors == [
+        "no samples are left: 2 samples were found (application/json, text/csv), none of type "
+        f"{NPY}; ask for a type that there is (supported_content_types, --content-type)"
+    ]
 
 
 # ---------------------------------------------------------------- expectations
