@@ -14,6 +14,7 @@ from harness.artifacts.workspace import RunDirectory
 from harness.errors import PackageError
 from harness.specs import InferenceHandlerSpec
 
+ARCHIVE = "model.tar.gz"
 _DEFAULT_MODULE = "inference"  # sagemaker-inference, environment.DEFAULT_MODULE_NAME
 
 
@@ -148,6 +149,8 @@ def _no_handler(name: str, layout: Layout) -> str:
 def _what_is_there(layout: Layout) -> str:
     """Say what was found instead, and the likely mistake."""
     root = layout.code_root
+    if (root / ARCHIVE).is_file():
+        return f"it holds {ARCHIVE!r}, which is the package: name {layout.shown}/{ARCHIVE}"
     entries = [path for path in root.iterdir() if not path.name.startswith("._")]
     if len(entries) == 1 and entries[0].is_dir() and entries[0] != layout.code_dir:
         only = entries[0].name

@@ -171,6 +171,8 @@ class TestPackage:
             (["src/deep/inference.py", "x"], r"files found: src/deep/inference\.py; put the"),
             (["code/train.py", "x"], r"files found: code/train\.py; put the handler into code/"),
             (["model.bin"], r"it holds 'model\.bin' and no Python file; put inference\.py into"),
+            (["model.tar.gz", "payloads/a.csv"], r"the package: name .*package-1/model\.tar\.gz$"),
+            (["model.tar.gz", "payloads/make.py"], r"the package: name .*/model\.tar\.gz$"),
             ([f"{n:02}.bin" for n in range(14)], "'09.bin' and 4 more and no Python file"),
         ],
     )
