@@ -18,6 +18,10 @@ ARCHIVE = "model.tar.gz"
 _DEFAULT_MODULE = "inference"  # sagemaker-inference, environment.DEFAULT_MODULE_NAME
 
 
+class NoHandlerError(PackageError):
+    """Say why a package that was opened has no handler: which module is missing, what is there."""
+
+
 @dataclass(frozen=True)
 class Package:
     """A handler and its model, in directories that nobody else writes to.
@@ -47,7 +51,8 @@ def open_package(
     else `inference`; in code/, then in the package's root (sagemaker-inference, contract 1.2).
 
     Raises:
-        PackageError: a path that is not there, an archive that is refused, or no handler in it.
+        NoHandlerError: no handler in it.
+        PackageError: a path that is not there, or an archive that is refused.
         WorkerError: the run directory cannot be written.
     """
     layout = lay_out(spec, run, unpack)
@@ -81,18 +86,18 @@ def _entry(spec: InferenceHandlerSpec, layout: Layout) -> tuple[Module | None, s
         return module, None
     candidates = find_candidates(layout.search)
     if spec.entry_point is not None:
-        raise PackageError(_entry_point_missing(spec.entry_point, layout, candidates))
+        raise NoHandlerError(_entry_point_missing(spec.entry_point, layout, candidates))
     if len(candidates) == 1:
         return candidates[0], _used_instead(name, candidates[0], layout)
     if candidates:
-        raise PackageError(
+        raise NoHandlerError(
             f"{layout.shown}: no module {name!r} in {_places(layout)}, and several modules "
             f"define handler functions: {_files(candidates, layout)}; set entry_point to one of "
             "them (and SAGEMAKER_PROGRAM in production)"
         )
     if spec.stack_chosen:
         return None, _no_handler(name, layout)
-    raise PackageError(f"{layout.shown}: {_no_handler(name, layout)}")
+    raise NoHandlerError(f"{layout.shown}: {_no_handler(name, layout)}")
 
 
 def _asked_module(spec: InferenceHandlerSpec) -> str:

@@ -28,7 +28,8 @@ COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 def lint(package: Path, stack: str | None, form: str) -> None:
     """Say what is wrong with PACKAGE that can be seen without running its code.
 
-    Exit code 1 when an error was found; warnings and notes do not fail.
+    Exit code 1 when an error was found; warnings and notes do not fail. 2 when PACKAGE cannot be
+    opened.
     """
     fields: dict[str, Any] = handler_fields(package, None)
     if stack is not None:

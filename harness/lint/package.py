@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from harness.artifacts.package import open_package
+from harness.artifacts.package import NoHandlerError, open_package
 from harness.artifacts.workspace import RunDirectory
-from harness.errors import PackageError
 from harness.lint import binaries, code, leftovers, pickles, requirements, sizes
 from harness.lint.finding import Finding, Rule, Subject
 from harness.specs import InferenceHandlerSpec
@@ -28,12 +27,13 @@ _ORDER = {"error": 0, "warning": 1, "note": 2}
 def lint(spec: InferenceHandlerSpec, workspace: Path | None = None) -> list[Finding]:
     """Say everything about a package that can be said without running its code, worst first.
 
-    A package that cannot be opened is one finding, with the reason.
+    A package without a handler is one finding, with the reason. Raises PackageError for one that
+    cannot be opened.
     """
     with RunDirectory(workspace) as run:
         try:
             package = open_package(spec, run)
-        except PackageError as error:
+        except NoHandlerError as error:
             code = "HP103" if "has one root folder" in str(error) else "HP101"
             return [Finding(code, "error", str(error))]
         subject = Subject(spec, package, package.model_dir, tuple(_files(package.model_dir)))

@@ -116,7 +116,18 @@ def test_command(package: MakePackage) -> None:
     assert result["locations"][0]["physicalLocation"]["region"] == {"startLine": 4}
 
 
-def test_nothing_there() -> None:
-    code, text = run("/nowhere/model.tar.gz")
+@pytest.mark.parametrize("form", ["text", "json", "sarif"])
+def test_what_cannot_be_opened_is_bad_input_as_for_run(tmp_path: Path, form: str) -> None:
+    (tmp_path / "model.tar.gz").write_text("no archive")
+    for place in ("/nowhere/model.tar.gz", str(tmp_path / "model.tar.gz")):
+        done = CliRunner().invoke(main, ["lint", place, "--format", form])
+        ran = CliRunner().invoke(main, ["run", place])
+        assert (done.exit_code, done.output) == (ran.exit_code, ran.output)
+        assert done.exit_code == 2
+        assert place in done.stderr
+
+
+def test_package_without_a_handler_is_a_finding(package: MakePackage) -> None:
+    code, text = run(str(package({"weights.bin": "1"})))
     assert code == 1
-    assert "HP101" in text
+    assert text.startswith("error    HP101  ")
