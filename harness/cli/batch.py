@@ -29,6 +29,7 @@ from harness.specs import InferenceHandlerSpec, parse_memory
 
 NOTHING, INTERRUPTED = 5, 130
 STATE = ".handlerproof"
+WIDEST = 100_000
 NETWORK: dict[str, bool | str] = {"none": False, "loopback": "loopback", "all": True}
 FILES = ("output", "junit", "html", "markdown")
 BUDGETS = ("max_model_loading_time", "max_prediction_time", "max_memory_usage_mb")
@@ -238,8 +239,14 @@ def _show_config(handlers: list[Handler]) -> None:
     console = Console(highlight=False)
     for handler in handlers:
         table = Table(title=Text(harmless(handler.spec.handler_name)), title_justify="left")
-        for title in ("setting", "value", "source"):
+        rows = [[harmless(cell) for cell in row] for row in handler.settings.shown()]
+        longest = max((len(name) for name, _, _ in rows), default=0)
+        table.add_column("setting", overflow="fold", min_width=min(longest, console.width // 2))
+        for title in ("value", "source"):
             table.add_column(title, overflow="fold")
-        for row in handler.settings.shown():
-            table.add_row(*(Text(harmless(cell)) for cell in row))
+        for row in rows:
+            table.add_row(*map(Text, row))
+        if not console.is_terminal:  # what looks for a setting in a file or a pipe finds it whole
+            wide = console.options.update(max_width=WIDEST)
+            console.width = max(console.width, console.measure(table, options=wide).maximum)
         console.print(table)

@@ -52,5 +52,7 @@ def _print(found: list[Finding]) -> None:
             Text(f"{finding.severity:<8}", COLOURS[finding.severity]),
             Text(f"{finding.code}  {where + ': ' if where else ''}{finding.message}"),
         )
-    count = sum(finding.severity == "error" for finding in found)
-    console.print(f"{count} errors, {len(found) - count} warnings and notes")
+    errors = sum(finding.severity == "error" for finding in found)
+    others = len(found) - errors
+    told = "1 warning or note" if others == 1 else f"{others} warnings and notes"
+    console.print(f"{errors} error{'s' * (errors != 1)}, {told}")

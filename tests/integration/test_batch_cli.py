@@ -182,6 +182,15 @@ def test_precedence_and_its_sources(handlers: Path) -> None:
     assert told["stack"] == ['"toolkit"', "default"]
 
 
+def test_settings_are_shown_whole_where_no_terminal_is_narrow(handlers: Path) -> None:
+    name = "A_VARIABLE_" * 12
+    (handlers / "churn" / "churn.handler.toml").write_text(f'[environ_vars]\n{name} = "1"\n')
+    done = batch(handlers, handlers / "churn", "--show-config", COLUMNS="80")
+    (line,) = [line for line in done.stdout.splitlines() if "environ_vars" in line]
+    assert f" environ_vars.{name} " in line
+    assert f" {handlers / 'churn' / 'churn.handler.toml'} " in line
+
+
 def test_options_beat_a_handlers_own_limits(handlers: Path) -> None:
     (handlers / "churn" / "churn.handler.toml").write_text("[limits]\ntimeout_seconds = 500.0\n")
     (handlers / "churn" / "code" / "inference.py").write_text(collection.handler("time.sleep(600)"))

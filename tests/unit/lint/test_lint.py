@@ -108,6 +108,7 @@ def test_command(package: MakePackage) -> None:
     code, text = run(str(bad))
     assert code == 1
     assert "HP202  model.pkl: it refers to __main__.Model" in text
+    assert text.endswith("\n1 error, 0 warnings and notes\n")
     code, text = run(str(bad), "--format", "json")
     assert [finding["code"] for finding in json.loads(text)] == ["HP202"]
     code, text = run(str(package(FAULTS["async"].files)), "--format", "sarif")
