@@ -31,7 +31,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path, *, resume: bool) -> None:
-        """Open it. Raises HarnessError when it cannot be written, or another batch has it."""
+        """Open it. Raises SpecError for a place that cannot be had, or that another batch has."""
         self._path = folder / NAME
         self.finished: dict[str, BatchEntry] = {}
         self.descriptor = _opened(folder, self._path)
@@ -131,7 +131,7 @@ def _opened(folder: Path, path: Path) -> int:
             ignore.write_text("*\n", encoding="utf-8")
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise HarnessError(
+        raise SpecError(
             f"{path} cannot be opened: {error.strerror}; name a directory that can be written "
             "with --state"
         ) from error

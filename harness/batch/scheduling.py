@@ -64,7 +64,7 @@ def run(given: Sequence[Task], options: Options) -> BatchResult:
     """Test every handler of a batch; give what came out in the order given.
 
     Ctrl-C ends the workers, and the result says so in `interrupted`. Raises SpecError when there is
-    nothing to resume, HarnessError when the journal cannot be written.
+    nothing to resume or no place for the state, HarnessError when the journal cannot be written.
     """
     if options.jobs is not None and options.jobs < 1:
         raise SpecError(f"jobs must be 1 or more, got {options.jobs}")

@@ -140,6 +140,7 @@ def test_selection(handlers: Path, words: list[str], names: list[str]) -> None:
         (["handlers", "--baseline", "none.json"], 2, "Cannot read the result none.json"),
         (["handlers", "--max-prediction-time", "-1"], 2, "max_prediction_time"),
         (["handlers", "--jobs", "0"], 2, "--jobs"),
+        (["handlers", "--state", "/proc/x"], 2, "/proc/x/journal.ndjson cannot be opened"),
     ],
 )
 def test_bad_input_is_a_clear_error(

@@ -106,7 +106,7 @@ def test_full_disk_is_a_clear_error_and_what_was_finished_is_kept(tmp_path: Path
 
 def test_place_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(HarnessError, match="--state"):
+    with pytest.raises(SpecError, match="--state"):
         Journal(tmp_path / "file" / "state", resume=False)
 
 
