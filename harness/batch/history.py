@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.batch_results import BatchEntry, Status
+from harness.errors import SpecError
 
 NAME = "history.json"
 
@@ -24,7 +25,7 @@ class Known(BaseModel):
 
 
 class History(BaseModel):
-    """What is known of each handler by its name. A file that cannot be read is no history."""
+    """What is known of each handler by its name. To plan, a file that cannot be read is none."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -34,9 +35,26 @@ class History(BaseModel):
     def load(cls, folder: Path | None) -> Self:
         """Read it from the directory where batches keep their state; none: nothing is known."""
         try:
-            return cls() if folder is None else cls.model_validate_json(_bytes(folder))
-        except (OSError, ValidationError):
+            return cls() if folder is None else cls.read(folder)
+        except SpecError:
             return cls()
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read it where something depends on it; no file: nothing is known. Raises SpecError."""
+        file = folder / NAME
+        try:
+            return cls.model_validate_json(file.read_bytes())
+        except FileNotFoundError:
+            return cls()
+        except OSError as error:
+            why = error.strerror
+        except ValidationError:
+            why = "it is no history of a batch"
+        raise SpecError(
+            f"what failed is not known: {file} cannot be read: {why}; remove it, and run the batch "
+            "once without --last-failed"
+        )
 
     def save(self, folder: Path) -> None:
         """Replace the file, whole or not at all. Raises OSError."""
@@ -59,7 +77,3 @@ class History(BaseModel):
         """Name the handlers that were not good when they were last tested."""
         good = (Status.passed, Status.flaky)
         return {name for name, known in self.handlers.items() if known.status not in good}
-
-
-def _bytes(folder: Path) -> bytes:
-    return (folder / NAME).read_bytes()

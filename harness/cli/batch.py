@@ -141,7 +141,7 @@ class Asked:
 
     def chosen(self, options: dict[str, Any]) -> list[InferenceHandlerSpec]:
         """Choose by the options of selection. Raises SpecError."""
-        failed = History.load(Path(self.state)).failed() if options["last_failed"] else None
+        failed = History.read(Path(self.state)).failed() if options["last_failed"] else None
         wanted = selection.Selection(
             names=options["names"],
             expression=options["expression"],

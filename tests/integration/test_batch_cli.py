@@ -151,6 +151,17 @@ def test_bad_input_is_a_clear_error(
     assert message in done.stderr
 
 
+def test_history_that_cannot_be_read_is_told_where_it_is_asked(handlers: Path) -> None:
+    file = handlers.parent / ".handlerproof" / "history.json"
+    file.parent.mkdir()
+    file.write_text('{"handlers": ')
+    done = batch(handlers, "handlers", "--last-failed")
+    assert done.returncode == 2, done.stderr
+    assert ".handlerproof/history.json cannot be read: it is no history of a batch" in done.stderr
+    assert batch(handlers, "handlers/churn").returncode == 0, "planning does without"
+    assert json.loads(file.read_text())["handlers"]["churn"]["status"] == "passed"
+
+
 def test_typing_error_in_the_project_file(handlers: Path) -> None:
     (handlers.parent / "pyproject.toml").write_text("[tool.handlerproof]\ntimeout = 1\n")
     done = batch(handlers, "handlers")
