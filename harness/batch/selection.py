@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.errors import SpecError
 from harness.specs import InferenceHandlerSpec
@@ -32,7 +34,7 @@ class Selection:
         known = {spec.handler_name for spec in specs}
         for name in self.names:
             if name not in known:
-                raise SpecError(f"there is no handler {name!r}; there are {_few(sorted(known))}")
+                raise SpecError(f"there is no handler {name!r}; {_meant(name, known)}")
         kept = [
             spec
             for spec in specs
@@ -58,12 +60,16 @@ def named_once(specs: Sequence[InferenceHandlerSpec], places: Sequence[str] = ()
     seen: dict[str, str] = {}
     for index, spec in enumerate(specs):
         place = places[index] if places else f"number {index + 1}"
-        other = seen.setdefault(spec.handler_name, place)
-        if other is not place:
-            raise SpecError(
-                f"two handlers are named {spec.handler_name!r}: {other} and {place}; "
-                "give each a name of its own (handler_name)"
-            )
+        if spec.handler_name not in seen:
+            seen[spec.handler_name] = place
+            continue
+        other = seen[spec.handler_name]
+        if Path(other).resolve() == Path(place).resolve():
+            raise SpecError(f"the handler at {place} is given twice; give it once")
+        raise SpecError(
+            f"two handlers are named {spec.handler_name!r}: {other} and {place}; "
+            "give each a name of its own (handler_name)"
+        )
 
 
 def matcher(expression: str) -> Predicate:
@@ -124,6 +130,11 @@ class _Reader:
             f"-k {self._expression!r}: write words with and, or, not and brackets, "
             "such as 'churn and not slow'"
         )
+
+
+def _meant(name: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"there are {_few(sorted(known))}"
 
 
 def _few(names: list[str]) -> str:

@@ -45,7 +45,7 @@ def test_expression_that_is_none(expression: str) -> None:
 
 def test_names_are_exact() -> None:
     assert chosen(names=["churn"]) == ["churn"]
-    with pytest.raises(SpecError, match="there is no handler 'churm'; there are Price, churn"):
+    with pytest.raises(SpecError, match="there is no handler 'churm'; did you mean 'churn'"):
         chosen(names=["churm"])
 
 
@@ -64,3 +64,10 @@ def test_shard_that_is_none(text: str) -> None:
 def test_two_of_one_name_are_refused_with_their_places() -> None:
     with pytest.raises(SpecError, match="two handlers are named 'a': here and there"):
         named_once(specs("a", "a"), ["here", "there"])
+    with pytest.raises(SpecError, match="two handlers are named 'a': number 1 and number 2"):
+        named_once(specs("a", "a"))
+
+
+def test_one_place_given_twice_is_said_to_be_that() -> None:
+    with pytest.raises(SpecError, match="the handler at here is given twice; give it once"):
+        named_once(specs("a", "b", "a"), ["here", "there", "here"])
