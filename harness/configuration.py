@@ -6,6 +6,7 @@ variables of the environment (HANDLERPROOF_*), the command line.
 
 from __future__ import annotations
 
+import difflib
 import json
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,8 @@ from harness.specs import InferenceHandlerSpec, parse_memory
 DEFAULT: Final = "default"
 COMMAND_LINE: Final = "command line"
 PREFIX: Final = "HANDLERPROOF_"
+# Variables of ours that are no settings: where environments are kept, and two of our own tests.
+NOT_SETTINGS: Final = ("CACHE", "LONG", "GOLDEN")
 
 # Settings of the batch itself, with what each must be.
 BATCH: Final[Mapping[str, type]] = {
@@ -129,10 +132,7 @@ def project_file(start: Path) -> Path | None:
 
 
 def environment(variables: Mapping[str, str]) -> Settings:
-    """Read the variables that this package knows; others of the prefix are none of its business.
-
-    Raises SpecError for a value that cannot be read.
-    """
+    """Read the variables that are settings. Raises SpecError for a value that cannot be read."""
     values: dict[Setting, Any] = {}
     sources: dict[Setting, str] = {}
     for name, (paths, read) in VARIABLES.items():
@@ -145,6 +145,20 @@ def environment(variables: Mapping[str, str]) -> Settings:
             raise SpecError(f"{PREFIX}{name}={text}: {error}") from None
         sources |= dict.fromkeys(paths, PREFIX + name)
     return Settings(values, sources)
+
+
+def ignored(variables: Mapping[str, str]) -> Iterator[str]:
+    """Say of each variable of our prefix that it is no setting, and which was probably meant.
+
+    No error: the prefix may be used by others.
+    """
+    for name in sorted(variables):
+        rest = name.removeprefix(PREFIX)
+        if rest != name and rest not in VARIABLES and rest not in NOT_SETTINGS:
+            close = difflib.get_close_matches(rest, VARIABLES, n=1)
+            known = ", ".join(VARIABLES)
+            hint = f"did you mean {PREFIX}{close[0]}?" if close else f"{PREFIX} goes with {known}"
+            yield f"{name} is no setting, and is ignored; {hint}"
 
 
 def handler_file(path: Path) -> Settings:

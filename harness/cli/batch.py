@@ -91,6 +91,8 @@ def batch(places: tuple[str, ...], form: str, **options: Any) -> None:
     """
     files = {name: options[name] for name in FILES}
     report_files.check(files)
+    for text in configuration.ignored(os.environ):
+        click.echo(f"handlerproof: warning: {harmless(text)}", err=True)
     asked = _asked(places, options)
     chosen = asked.chosen(options)
     if not chosen:

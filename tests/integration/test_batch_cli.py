@@ -172,6 +172,16 @@ def test_typing_error_in_the_project_file(handlers: Path) -> None:
     assert "did you mean 'timeout_seconds'" in done.stderr
 
 
+def test_typing_error_in_a_variable_is_a_warning(handlers: Path) -> None:
+    variables = {"HANDLERPROOF_TIMOUT": "3", "HANDLERPROOF_LONG": "1"}
+    done = batch(handlers, "handlers/churn", "--show-config", **variables)
+    assert done.returncode == 0
+    assert done.stderr == (
+        "handlerproof: warning: HANDLERPROOF_TIMOUT is no setting, and is ignored; "
+        "did you mean HANDLERPROOF_TIMEOUT?\n"
+    )
+
+
 def test_precedence_and_its_sources(handlers: Path) -> None:
     """Each place sets one more than the one that wins over it."""
     folder = handlers.parent

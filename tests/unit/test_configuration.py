@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,33 @@ def test_variable_that_cannot_be_read(name: str, value: str) -> None:
 
 def test_variables_of_others_are_left_alone() -> None:
     assert conf.environment({"HANDLERPROOF_LONG": "1", "JOBS": "9"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("TIMOUT", "did you mean HANDLERPROOF_TIMEOUT?"),
+        ("FAILFAST", "did you mean HANDLERPROOF_FAIL_FAST?"),
+        ("TOKEN_OF_OURS", "HANDLERPROOF_ goes with TIMEOUT, MEMORY, "),
+    ],
+)
+def test_variable_that_is_no_setting_is_told(name: str, hint: str) -> None:
+    (told,) = conf.ignored({f"HANDLERPROOF_{name}": "3", "HANDLERPROOF_JOBS": "2", "TIMOUT": "3"})
+    assert told.startswith(f"HANDLERPROOF_{name} is no setting, and is ignored; {hint}")
+
+
+def test_variables_that_are_used_anywhere_are_not_told() -> None:
+    root = Path(__file__).parents[2]
+    files = [
+        file for place in ("harness", "worker", "scripts") for file in (root / place).rglob("*")
+    ]
+    texts = [file.read_text(errors="replace") for file in files if file.is_file()]
+    texts.append((root / "tests" / "conftest.py").read_text())
+    texts += [file.read_text() for file in (root / "tests" / "unit" / "golden").rglob("*.py")]
+    used = {name for text in texts for name in re.findall(r"HANDLERPROOF_[A-Z_]+", text)}
+    used.discard(conf.PREFIX)
+    assert {"HANDLERPROOF_CACHE", "HANDLERPROOF_LONG"} <= used
+    assert list(conf.ignored(dict.fromkeys(used, "1"))) == []
 
 
 def test_every_variable_is_documented() -> None:
