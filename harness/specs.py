@@ -10,7 +10,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -71,6 +71,26 @@ _VALIDATE_FLAGS: Final = (
 )
 # That these were set means something by itself, so a dump has them only when they were.
 _MEANINGFUL_WHEN_SET: Final = ("supported_content_types", "stack")
+
+
+def need_spec(given: object, what: str = "a handler to test") -> None:
+    """Refuse what is no spec of a handler. Raises: SpecError."""
+    if not isinstance(given, InferenceHandlerSpec):
+        how = "(**fields)" if isinstance(given, dict) else "(handler_name=..., ...)"
+        raise SpecError(
+            f"{what} is an InferenceHandlerSpec, not a {type(given).__name__}; "
+            f"make one with InferenceHandlerSpec{how}"
+        )
+
+
+def need_specs(given: object) -> None:
+    """Refuse what is no list of specs of handlers. Raises: SpecError."""
+    if isinstance(given, InferenceHandlerSpec):
+        raise SpecError("a batch is a list of specs, not one; put it into a list: [spec]")
+    if not isinstance(given, Sequence) or isinstance(given, str | bytes):
+        raise SpecError(f"a batch is a list of InferenceHandlerSpec, not a {type(given).__name__}")
+    for number, spec in enumerate(given, start=1):
+        need_spec(spec, f"handler {number} of a batch")
 
 
 def parse_memory(text: str) -> int:

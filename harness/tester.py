@@ -13,7 +13,7 @@ from harness.checks import handler_test
 from harness.checks.kept import Kept, keeping
 from harness.checks.open_handler import OpenHandler, opened
 from harness.errors import HarnessError, SpecError
-from harness.specs import RuntimeTestingConfiguration
+from harness.specs import RuntimeTestingConfiguration, need_spec, need_specs
 
 # What only some of the methods need is imported there: to test one handler takes half of it.
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class RuntimeTester:
         HandlerEnvironmentError when no worker can be started.
         """
         self._need_inference_testing()
+        need_spec(handler_spec)
         return handler_test.run(handler_spec, self._workspace(), on_row, on_note, self._kept)
 
     def compare_stacks(
@@ -110,6 +111,7 @@ class RuntimeTester:
         from harness.checks import stack_comparison
 
         self._need_inference_testing()
+        need_spec(handler_spec)
         return stack_comparison.run(handler_spec, self._workspace(), on_row, on_note, self._kept)
 
     def test_inference_pipeline(self, handler_spec: InferenceHandlerSpec) -> dict[str, Any]:
@@ -120,6 +122,7 @@ class RuntimeTester:
         """
         from harness.checks.seed_views import pipeline_view
 
+        need_spec(handler_spec)
         try:
             return pipeline_view(self.test_inference_handler(handler_spec))
         except HarnessError as error:
@@ -163,6 +166,7 @@ class RuntimeTester:
         from harness.batch.task import Task
 
         self._need_inference_testing()
+        need_specs(specs)
         selection.named_once(specs)
         workspace = self._workspace()
         before = baselines.read(Path(baseline)) if baseline is not None else {}

@@ -66,8 +66,10 @@ def run(given: Sequence[Task], options: Options) -> BatchResult:
     Ctrl-C ends the workers, and the result says so in `interrupted`. Raises SpecError when there is
     nothing to resume or no place for the state, HarnessError when the journal cannot be written.
     """
-    if options.jobs is not None and options.jobs < 1:
-        raise SpecError(f"jobs must be 1 or more, got {options.jobs}")
+    for name, least in (("jobs", 1), ("max_failures", 0)):
+        count = getattr(options, name)
+        if count is not None and (not isinstance(count, int) or count < least):
+            raise SpecError(f"{name} must be {least} or more, got {count!r}")
     if options.resume and options.state is None:
         raise SpecError("there is nothing to resume without a place of state; name one")
     with ExitStack() as resources:

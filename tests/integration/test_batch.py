@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -209,6 +210,25 @@ def test_two_of_one_name_are_refused(tmp_path: Path) -> None:
     item = spec(tmp_path, "a")
     with RuntimeTester() as tester, pytest.raises(SpecError, match="two handlers are named 'a'"):
         tester.run_batch([item, item])
+
+
+def test_what_is_no_spec_is_refused_in_words(tmp_path: Path) -> None:
+    item: Any = spec(tmp_path, "a")
+    given: Any = {"handler_name": "a"}
+    with RuntimeTester() as tester:
+        for call, said in {
+            (lambda: tester.run_batch(item)): r"put it into a list: \[spec\]",
+            (lambda: tester.run_batch("handlers")): "a list of InferenceHandlerSpec, not a str",
+            (lambda: tester.run_batch([item, given])): "handler 2 of a batch is .*not a dict",
+            (lambda: tester.run_batch([item], jobs=given)): "jobs must be 1 or more, got {",
+            (lambda: tester.run_batch([item], jobs=0)): "jobs must be 1 or more, got 0",
+            (lambda: tester.run_batch([item], max_failures=given)): "max_failures must be 0 or",
+            (lambda: tester.test_inference_handler(given)): r"InferenceHandlerSpec\(\*\*fields\)",
+            (lambda: tester.test_inference_pipeline(given)): "not a dict; make one with",
+            (lambda: tester.compare_stacks(given)): "not a dict; make one with",
+        }.items():
+            with pytest.raises(SpecError, match=said):
+                call()
 
 
 def test_nothing_is_no_success() -> None:
