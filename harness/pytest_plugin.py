@@ -6,6 +6,7 @@ pytest loads it in every run, whatever is tested: the rest of handlerproof is lo
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,12 +53,23 @@ def handler(request: pytest.FixtureRequest, runtime_tester: RuntimeTester) -> It
 
     A relative path is seen from the file of the test.
     """
-    from harness.pytest_items import spec_of
-
     marker = request.node.get_closest_marker(MARKER)
     if marker is None or len(marker.args) != 1:
         pytest.fail(f"say which handler: @pytest.mark.{MARKER}('path')", pytrace=False)
     path = request.path.parent / marker.args[0]
-    source = spec_of(path) if path.name.endswith(HANDLER_SUFFIX) else path
-    with runtime_tester.open_handler(source) as live:
-        yield live
+    with ExitStack() as opened:
+        yield _opened(path, runtime_tester, opened)
+
+
+def _opened(path: Path, tester: RuntimeTester, opened: ExitStack) -> OpenHandler:
+    """Open a handler until the end of a block; one that cannot be had fails the test in words."""
+    from harness.errors import HarnessError
+    from harness.pytest_items import spec_of
+    from harness.reports.text import harmless
+
+    try:
+        source = spec_of(path) if path.name.endswith(HANDLER_SUFFIX) else path
+        return opened.enter_context(tester.open_handler(source))
+    except HarnessError as error:
+        why = harmless(str(error))
+    pytest.fail(why, pytrace=False)

@@ -104,10 +104,23 @@ def test_fixtures(project: pytest.Pytester) -> None:
 
         def test_without_a_mark(handler):
             pass
+
+        @pytest.mark.handler("handlers/chrun")
+        def test_misspelt(handler):
+            pass
+
+        @pytest.mark.handler("handlers/chrun.handler.toml")
+        def test_misspelt_file(handler):
+            pass
         """
     )
     code = project.path / "handlers" / "churn" / "code" / "inference.py"
     code.write_text(collection.handler())
     result = project.runpytest_inprocess("test_own.py", "--strict-markers")
-    result.assert_outcomes(passed=3, errors=1)
+    result.assert_outcomes(passed=3, errors=3)
     result.stdout.fnmatch_lines(["*say which handler: @pytest.mark.handler('path')*"])
+    result.stdout.fnmatch_lines(["*/handlers/chrun: cannot be opened: No such file*"])
+    result.stdout.fnmatch_lines(
+        ["*there is no file or directory at */handlers/chrun.handler.toml*"]
+    )
+    assert "tester.py" not in result.stdout.str(), "no traceback of ours"
