@@ -61,7 +61,7 @@ Examples:
               help="Write the result as JSON to this file as well.")  # fmt: skip
 def run(form: str, output: Path | None, preflight: str, **options: Any) -> None:
     """Test one handler: a PACKAGE (model.tar.gz, or a directory laid out as one) or a --spec."""
-    spec = InferenceHandlerSpec.model_validate(_fields(options))
+    spec = _spec(options)
     if output is not None:
         check_output("--output", output)
     with RuntimeTester() as tester, progress() as shown:
@@ -75,9 +75,27 @@ def run(form: str, output: Path | None, preflight: str, **options: Any) -> None:
     sys.exit(0 if result.overall_success else 1)
 
 
-def _fields(options: dict[str, Any]) -> dict[str, Any]:
-    """Put the fields of the spec together: the file's, then those of the command line."""
-    package, path = options["package"], options["spec_path"]
+def _spec(options: dict[str, Any]) -> InferenceHandlerSpec:
+    """Make the spec of a file and a command line. Raises SpecError, with the file to blame."""
+    given = _given(options["package"], options["spec_path"])
+    try:
+        return InferenceHandlerSpec.model_validate(_fields(options, given))
+    except SpecError as error:
+        raise SpecError(f"{_blamed(options['spec_path'], given)}{error}") from None
+
+
+def _blamed(path: Path | None, given: dict[str, Any]) -> str:
+    """Name the spec's file, where it makes no sense whatever the command line says."""
+    if path is not None:
+        try:
+            InferenceHandlerSpec.model_validate(given)
+        except SpecError:
+            return f"{path}: "
+    return ""
+
+
+def _given(package: Path | None, path: Path | None) -> dict[str, Any]:
+    """Give the fields of a spec's file, and the package of the command line."""
     if package is None and path is None:
         raise SpecError("there is nothing to test; give a PACKAGE or --spec FILE")
     fields = spec_file.read(path) if path is not None else {}
@@ -85,6 +103,11 @@ def _fields(options: dict[str, Any]) -> dict[str, Any]:
         fields.pop("handler_path", None)
         fields = handler_fields(package, None) | fields
         fields["packaged_model_path"] = str(package)
+    return fields
+
+
+def _fields(options: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Put what the command line says over the fields given."""
     simple = {
         "payload_samples_path": options["payloads"],
         "stack": None if options["stack"] == ALL else options["stack"],
@@ -92,7 +115,7 @@ def _fields(options: dict[str, Any]) -> dict[str, Any]:
         "supported_content_types": list(options["content_type"]) or None,
         "start": options["start"],
     }
-    fields |= {name: value for name, value in simple.items() if value is not None}
+    fields = given | {name: value for name, value in simple.items() if value is not None}
     if options["matrix"]:
         fields["negotiate"] = True
     if options["strict"]:

@@ -4,8 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from harness import spec_files
+from harness.errors import SpecError
 
 
 def read(path: Path) -> dict[str, Any]:
     """Read the fields of a spec. Raises SpecError for a file that is not one."""
-    return spec_files.resolved(spec_files.read(path), spec_files.HANDLER_PATHS, path.parent)
+    fields = spec_files.read(path)
+    if "handlers" in fields:
+        raise SpecError(
+            f"{path} is a manifest of handlers; test them with: handlerproof batch {path}"
+        )
+    return spec_files.resolved(fields, spec_files.HANDLER_PATHS, path.parent)

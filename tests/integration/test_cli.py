@@ -306,6 +306,12 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "spec with a wrong limit": (["--spec", "limits.json"], "limits"),
     "spec with wrong variables": (["--spec", "variables.json", "--env", "A=1"], "environ_vars"),
     "spec with an unknown field": (["--spec", "unknown.json"], "did you mean 'handler_name'"),
+    "unknown field, by its file": (["--spec", "unknown.json"], "unknown.json: "),
+    "wrong option, file in order": (
+        ["--spec", "good.json", "--timeout", "0"],
+        "handlerproof: InferenceH",
+    ),
+    "manifest as a spec": (["--spec", "many.json"], "test them with: handlerproof batch many.json"),
     "nothing to test": ([], "give a PACKAGE or --spec FILE"),
     "package without a handler": (["empty", "--payloads", ROWS], "no module 'inference'"),
     "entry point that is not there": (
@@ -354,6 +360,8 @@ def bad_inputs(tmp_path: Path) -> Path:
         "broken.json": "{",
         "list.json": "[]",
         "unknown.json": '{"handler_nam": "a", "packaged_model_path": "empty"}',
+        "good.json": '{"handler_name": "a", "packaged_model_path": "empty"}',
+        "many.json": '{"handlers": ["a", "b"]}',
         "limits.json": '{"handler_name": "a", "packaged_model_path": "empty", "limits": 7}',
         "variables.json": '{"handler_name": "a", "packaged_model_path": "b", "environ_vars": 7}',
     }
