@@ -36,10 +36,26 @@ def warnings(
     that cannot be read.
     """
     return [
+        *_nothing_asked(spec, package, base),
         *_imports(spec, package, interpreter, base),
         *_drift(package, interpreter),
         *_installing(spec),
     ]
+
+
+def _nothing_asked(
+    spec: InferenceHandlerSpec, package: Package, base: Sequence[str]
+) -> Iterator[str]:
+    """Tell of an environment that was asked for, and of which the package says nothing."""
+    environment = spec.environment
+    if not isinstance(environment, RequirementsEnvironment) or environment.requirements != "auto":
+        return
+    if not spec.stack_chosen and not (package.code_dir / "requirements.txt").is_file():
+        yield (
+            "there is no code/requirements.txt in the package: its environment has "
+            f"{' and '.join(base) or 'no packages'}; add the file, name one "
+            "(requirements:FILE), or name the stack whose packages it counts on"
+        )
 
 
 def _imports(

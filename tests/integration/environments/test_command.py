@@ -110,6 +110,19 @@ def test_run_stops_before_the_handler_where_it_is_told_to(yard: Yard, rows: Path
     assert not done.stdout
 
 
+def test_environment_of_a_package_that_asks_for_nothing_is_told(yard: Yard, rows: Path) -> None:
+    package = yard.package({"code/inference.py": SEES + INPUT})
+    told = "there is no code/requirements.txt in the package: its environment has no packages"
+    result = run(package, rows, "--env-from", "requirements")
+    assert [text for text in result.warnings if told in text]
+    asked = asking(yard, "small", SEES)
+    assert not run(asked, rows, "--env-from", "requirements").warnings
+    words = ("--env-from", "requirements", "--preflight", "stop")
+    done = handlerproof("run", package, "--payloads", rows, *words)
+    assert done.exit_code == 1
+    assert f"warning: {told}" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
