@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+from harness.environments.tool import SHOWN_CHARS
+from harness.errors import HandlerEnvironmentError
 from harness.reports.text import duration, harmless
 from harness.results import FunctionTestResult
 
@@ -17,6 +19,7 @@ class Progress:
     def __init__(self, console: Console, status: Status | None) -> None:
         self._console = console
         self._status = status
+        self._printed: set[str] = set()
 
     def row(self, row: FunctionTestResult) -> None:
         """Show a call."""
@@ -32,8 +35,17 @@ class Progress:
         else:
             self._show(text)
 
+    def told_once(self, error: HandlerEnvironmentError) -> HandlerEnvironmentError:
+        """Leave out of a tool's last words what was printed as they came."""
+        first, *lines = str(error).split("\n")
+        new = [line for line in lines if line.strip()[:SHOWN_CHARS] not in self._printed]
+        if len(new) < len(lines):
+            first = f"{first.removesuffix(':')} (what it said is above)"
+        return HandlerEnvironmentError("\n".join([first, *new]))
+
     def _show(self, text: str) -> None:
         if self._status is None:
+            self._printed.add(text)
             self._console.print(Text(harmless(text)), soft_wrap=True)
         else:
             self._status.update(Text(harmless(text)))
@@ -41,10 +53,14 @@ class Progress:
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """Give what shows the progress of a test."""
+    """Give what shows the progress of a test; what it printed is in no error that comes of it."""
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
-        yield Progress(console, None)
+        shown = Progress(console, None)
+        try:
+            yield shown
+        except HandlerEnvironmentError as error:
+            raise shown.told_once(error) from None
         return
     with console.status(Text("starting the worker")) as status:
         yield Progress(console, status)

@@ -89,6 +89,9 @@ def test_run_offline_says_what_is_missing_and_exits_4(yard: Yard, rows: Path) ->
     assert done.exit_code == 4
     assert "absent" in done.stderr
     assert "offline: only what is on this machine" in done.stderr
+    assert "(what it said is above)" in done.stderr
+    lines = [line.strip() for line in done.stderr.splitlines()]
+    assert len(lines) == len(set(lines)), "no line is told twice"
     assert not yard.half_built()
 
 
