@@ -5,11 +5,15 @@ Records as records.py promises. docs/results.md defines every field.
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Final, Literal
 
 from pydantic import Field
 
 from harness.records import Count, Record, Seconds, Text
+
+_QUOTED_NAME: Final = re.compile(r"'([A-Za-z_][A-Za-z0-9_]*)'")
+_OS_MODULE: Final = re.compile(r"(?:<frozen os>|/os\.py)\Z")  # as newer Pythons name it, and older
 
 
 class ValueSummary(Record):
@@ -66,6 +70,16 @@ class FailureSummary(Record):
     bases: list[Text] = Field(
         default=[], description="Names of the classes that its own derives from"
     )
+
+    @property
+    def missing_variable(self) -> str | None:
+        """The variable that os.environ did not have, where it was os.environ that raised."""
+        name = _QUOTED_NAME.fullmatch(self.message)
+        if self.type != "KeyError" or name is None or not self.frames:
+            return None
+        last = self.frames[-1]
+        by_environ = _OS_MODULE.search(last.file) and not last.in_handler
+        return name[1] if by_environ and last.function == "__getitem__" else None
 
 
 class LogExcerpt(Record):

@@ -146,6 +146,8 @@ def _need_loaded(row: FunctionTestResult) -> None:
     if row.failure is not None:
         what = "the import of the handler" if row.phase == "import" else row.function_name
         why = f"{what} raised {why}{_place(row.failure)}"
+        if row.failure.missing_variable is not None:
+            why += f"; give the variable with --env {row.failure.missing_variable}=..."
     raise SpecError(f"{why}; no samples can be tried on a handler that is not loaded")
 
 

@@ -193,8 +193,16 @@ def details(
     if row.log is not None:
         lines += ["log:", *("  " + line for line in _last_lines(row.log))]
     lines += client
-    lines.append(f"next: {next_step or NEXT_STEP[row.outcome].format(what=what)}")
+    lines.append(f"next: {next_step or _next_step(row, what)}")
     return lines
+
+
+def _next_step(row: FunctionTestResult | ScriptTestResult, what: str) -> str:
+    name = row.failure.missing_variable if row.failure else None
+    if name is None:
+        return NEXT_STEP[row.outcome].format(what=what)
+    option = f"--env {name}=..., or " if what == "handler" else ""
+    return f"give the {what} the variable {name} ({option}environ_vars of its spec)"
 
 
 def _stack_lines(stack: str) -> list[str]:

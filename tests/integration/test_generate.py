@@ -214,6 +214,9 @@ def test_reason_why_a_handler_is_not_loaded_is_told_once(
     assert done.exit_code == 2, done.output
     assert done.stderr.count("handlerproof: ") == 1
     assert f"handlerproof: {said}" in done.stderr
+    assert ("give the variable with --env FACTOR_OF_TEST=..." in done.stderr) == (
+        "KeyError" in said
+    )
     assert not (tmp_path / "made").exists()
 
 

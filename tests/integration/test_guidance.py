@@ -74,6 +74,30 @@ def test_place_in_the_body_is_shown(
     assert all(line in shown for line in excerpt.split("\n"))
 
 
+LOOKED_UP = {
+    "os.environ['THRESHOLD_X']": "next: give the handler the variable THRESHOLD_X (--env THRESHOLD",
+    "os.environ[f'THRESHOLD_{\"X\"}']": "next: give the handler the variable THRESHOLD_X (--env",
+    "{'a': 1}['THRESHOLD_X']": "next: mend the handler at the line above",
+    "{'a': 1}[os.environ['HOME'] and 'THRESHOLD_X']": "next: mend the handler at the line above",
+    "os.environ['no name']": "next: mend the handler at the line above",
+}
+
+
+@pytest.mark.parametrize("expression", LOOKED_UP)
+def test_variable_that_is_missing_is_the_next_step(
+    package: MakePackage, capsys: pytest.CaptureFixture[str], expression: str
+) -> None:
+    from rich.console import Console
+
+    from harness.reports import console
+
+    code = f"import os\ndef model_fn(model_dir):\n    return {expression}\n"
+    result = outcome_of(package({"code/inference.py": code}), planted(code, ()))
+    assert result.model_fn_result.failure is not None
+    Console(width=200).print(console.render(result))
+    assert LOOKED_UP[expression] in capsys.readouterr().out
+
+
 def test_memory_limit_is_told(package: MakePackage) -> None:
     code = with_("return 2.0", "return bytearray(400 << 20)")
     fault = planted(code, (), spec={"limits": {"memory_limit_mb": 200}})
