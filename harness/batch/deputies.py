@@ -44,6 +44,7 @@ THREADS = "/proc/self/task"
 GARBAGE = 20_000  # objects
 LEAVE_S = 20.0  # more than the end of a worker takes
 LOOK_S = 1.0
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EMPTY_LOOK_S = 0.01
 JOINED_S = 0.1  # more than a thread takes to end that was joined
 JOINED_LOOK_S = 0.0005
@@ -195,8 +196,11 @@ class Deputies:
                 layers.plan(task.spec)
 
     def _fork(self, templates: Choosing) -> None:
-        """Fork them all, with Ctrl-C held back until each of them can tell what to do with it."""
-        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        """Fork them all, with Ctrl-C held back until each of them can tell what to do with it.
+
+        So are the signals that the tester takes for it.
+        """
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         try:
             with suppress(OSError):  # there is no room for more: the tester does what is left over
                 for _ in range(self._count):
@@ -219,7 +223,9 @@ class Deputies:
 
     def _be_one(self, end: socket.socket) -> None:
         """Test what is asked for, until the channel is closed (in the fork)."""
-        signal.signal(signal.SIGINT, lambda *_: None)  # a terminal tells all; the tester decides
+        for number in ENDING:  # a terminal tells all; the tester decides
+            if number == signal.SIGINT or callable(signal.getsignal(number)):
+                signal.signal(number, lambda *_: None)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         for descriptor in self._private:
             os.close(descriptor)

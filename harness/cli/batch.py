@@ -19,7 +19,7 @@ from harness.batch.budgets import Budgets
 from harness.batch.history import History
 from harness.batch.task import Task
 from harness.batch_results import BatchResult
-from harness.cli import report_files
+from harness.cli import ending, report_files
 from harness.cli.batch_progress import listener
 from harness.configuration import COMMAND_LINE, Settings, settings_of
 from harness.errors import SpecError
@@ -27,7 +27,7 @@ from harness.reports import github, ndjson, overview
 from harness.reports.text import harmless
 from harness.specs import InferenceHandlerSpec, parse_memory
 
-NOTHING, INTERRUPTED = 5, 130
+NOTHING = 5
 STATE = ".handlerproof"
 WIDEST = 100_000
 NETWORK: dict[str, bool | str] = {"none": False, "loopback": "loopback", "all": True}
@@ -116,7 +116,7 @@ def batch(places: tuple[str, ...], form: str, **options: Any) -> None:
         )
     _show(result, form, annotations=options["annotations"])
     report_files.write(result, files, state)
-    sys.exit(INTERRUPTED if result.interrupted else 0 if result.success else 1)
+    sys.exit(ending.interrupted() if result.interrupted else 0 if result.success else 1)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from harness.cli import ending
 from harness.errors import (
     HandlerEnvironmentError,
     HarnessError,
@@ -14,7 +15,7 @@ from harness.errors import (
     SpecError,
 )
 
-USAGE, OUR_ERROR, UNAVAILABLE, INTERRUPTED = 2, 3, 4, 130
+USAGE, OUR_ERROR, UNAVAILABLE = 2, 3, 4
 
 # Each is in the file of its name, which is loaded when the command is run.
 COMMANDS = {
@@ -43,13 +44,14 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with ending.heeded():
+                return super().invoke(ctx)
         except SpecError as error:
             _leave(str(error), USAGE)
         except (HandlerEnvironmentError, IsolationUnavailableError) as error:
             _leave(str(error), UNAVAILABLE)
         except KeyboardInterrupt:
-            _leave("interrupted", INTERRUPTED)
+            _leave("interrupted", ending.interrupted())
         except (HarnessError, OSError) as error:
             _leave(str(error), OUR_ERROR)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
@@ -70,7 +72,7 @@ def main() -> None:
 
     Exit codes: 0 all passed, 1 a handler or a node failed, 2 usage or a spec that makes no sense,
     3 an error of handlerproof itself, 4 the environment or isolation could not be had, 5 nothing to
-    test, 130 interrupted.
+    test, 130 interrupted (129 by SIGHUP, 143 by SIGTERM).
     """
 
 

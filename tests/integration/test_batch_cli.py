@@ -10,7 +10,7 @@ import resource
 import signal
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -231,8 +231,9 @@ def test_options_beat_a_handlers_own_limits(handlers: Path) -> None:
 def running(handlers: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     words = [*COMMAND, "batch", "handlers", *arguments]
     with subprocess.Popen(
-        words, cwd=handlers.parent, env=environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+        words, cwd=handlers.parent, env=environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:  # fmt: skip
         try:
             yield process
         finally:
@@ -246,15 +247,21 @@ def finished(folder: Path) -> int:
     return 0
 
 
-def test_ctrl_c_exits_130_and_writes_the_reports(tmp_path: Path) -> None:
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("press", [os.kill, os.killpg])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_exits_with_its_number_and_writes_the_reports(
+    tmp_path: Path, number: signal.Signals, press: Callable[[int, int], None], jobs: int
+) -> None:
     handlers = collection.write(tmp_path, {"a": "pass", "b": "time.sleep(600)"})
-    with running(handlers, "--jobs", "1", "--junit", "j.xml", "--format", "json") as process:
+    with running(handlers, "--jobs", str(jobs), "--junit", "j.xml", "--format", "json") as process:
         assert wait_until(lambda: finished(tmp_path) == 1, START_S)
         assert wait_until(lambda: workers(process.pid), START_S)
         left = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=START_S)
-    assert process.returncode == 130
+        press(process.pid, number)
+        output, complaints = process.communicate(timeout=START_S)
+    assert process.returncode == 128 + number
+    assert b"Traceback" not in complaints
     result = BatchResult.model_validate_json(output)
     assert result.interrupted
     assert [entry.name for entry in result.entries] == ["a"]

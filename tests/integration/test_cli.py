@@ -429,9 +429,17 @@ def test_no_samples_is_no_pass(model: Path, payloads: Callable[[Files], Path]) -
 # ---------------------------------------------------------------- interrupted
 
 
-@pytest.mark.parametrize("phase", ["import", "call"])
-def test_interrupt_ends_everything_and_exits_130(
-    phase: str, package: MakePackage, rows: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("phase", "number"),
+    [
+        ("import", signal.SIGINT),
+        ("call", signal.SIGINT),
+        ("call", signal.SIGTERM),
+        ("call", signal.SIGHUP),
+    ],
+)
+def test_interrupt_ends_everything_and_exits_with_its_number(
+    phase: str, number: signal.Signals, package: MakePackage, rows: Path, tmp_path: Path
 ) -> None:
     hang = "import os, signal, subprocess, sys\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
     hang += "subprocess.Popen([sys.executable, '-c', 'while True: pass'])\n"
@@ -455,18 +463,44 @@ def test_interrupt_ends_everything_and_exits_130(
             family = psutil.Process(process.pid).children(recursive=True)
             assert len(family) >= 3, "a supervisor, a worker, and what the handler started"
             interrupted = time.monotonic()
-            os.killpg(process.pid, signal.SIGINT)
+            os.killpg(process.pid, number)
             stdout, stderr = process.communicate(timeout=20)
             took = time.monotonic() - interrupted
         finally:
             process.kill()
-    assert process.returncode == 130, stderr
+    assert process.returncode == 128 + number, stderr
     assert took < EXIT_GRACE_S, "a worker in the middle of a call is not asked to leave"
     assert stdout == ""
     assert stderr.splitlines()[-1] == "handlerproof: interrupted"
     assert "Traceback" not in stderr
     assert wait_until(lambda: not any(member.is_running() for member in family))
     assert list(temporary.iterdir()) == []
+
+
+def test_signal_that_is_ignored_stays_ignored(
+    package: MakePackage, rows: Path, tmp_path: Path
+) -> None:
+    """As with nohup."""
+    wait = f"open({str(tmp_path / 'here')!r}, 'w').close()\n    "
+    wait += f"while not os.path.exists({str(tmp_path / 'go')!r}): pass\n    return"
+    folder = package({"code/inference.py": HANDLER.replace("return [model", f"{wait} [model")})
+    words = ["run", str(folder), "--payloads", str(rows), "--isolation", "process"]
+    with subprocess.Popen(
+        [*COMMAND, *words, "--accept", "application/json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environ(),
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    ) as process:
+        try:
+            assert wait_until((tmp_path / "here").exists, 20)
+            process.send_signal(signal.SIGHUP)
+            (tmp_path / "go").touch()
+            _, stderr = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 0, stderr
 
 
 def test_reader_that_goes_away_is_no_traceback(model: Path, rows: Path) -> None:
