@@ -255,7 +255,8 @@ def test_signal_exits_with_its_number_and_writes_the_reports(
 ) -> None:
     handlers = collection.write(tmp_path, {"a": "pass", "b": "time.sleep(600)"})
     with running(handlers, "--jobs", str(jobs), "--junit", "j.xml", "--format", "json") as process:
-        assert wait_until(lambda: finished(tmp_path) == 1, START_S)
+        assert process.stderr is not None
+        assert any(line.startswith(b"[1/2] a passed") for line in process.stderr), "it is told"
         assert wait_until(lambda: workers(process.pid), START_S)
         left = psutil.Process(process.pid).children(recursive=True)
         press(process.pid, number)
