@@ -171,14 +171,17 @@ class _Batch:
             return tasks.examined(task, self._kept)
 
     def _take(self, future: Future[Any]) -> None:
-        """Take in what came of a task: on disk first, then told. Raises what the task raised."""
+        """Take in what came of a task: on disk first, then told. Raises what the task raised.
+
+        It is in the result before it is on disk, so that Ctrl-C meanwhile does not leave it out.
+        """
         task = self._futures.pop(future)
         self._plan.done(task)
         came = future.result()
         entry = BatchEntry.model_validate_json(came) if isinstance(came, str) else came
+        self._entries[entry.name] = entry
         if self._journal is not None:
             self._journal.add(task, entry)
-        self._entries[entry.name] = entry
         self._failed += not entry.success
         if self._options.state is not None:
             self._history.learn(entry)

@@ -19,6 +19,7 @@ import pytest
 from harness import InferenceHandlerSpec, Limits, RuntimeTester, SpecError
 from harness.batch import scheduling
 from harness.batch.budgets import Budgets
+from harness.batch.journal import Journal
 from harness.batch.scheduling import Listener, Options
 from harness.batch.task import Task
 from harness.batch_results import BatchEntry, BatchResult
@@ -262,6 +263,23 @@ def test_ctrl_c_ends_workers_and_keeps_what_was_finished(tmp_path: Path) -> None
     assert [entry.name for entry in batch.entries] == ["quick"]
     assert {item.reason for item in batch.not_run} == {"interrupted"}
     assert set(psutil.Process().children(recursive=True)) <= before
+
+
+def test_ctrl_c_while_an_entry_goes_to_disk_does_not_leave_it_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = Journal.add
+
+    def add_and_press(journal: Journal, task: Task, entry: BatchEntry) -> None:
+        add(journal, task, entry)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Journal, "add", add_and_press)
+    with RuntimeTester() as tester:
+        batch = tester.run_batch(specs(tmp_path, a="pass", b="pass"), jobs=1, state=tmp_path / "s")
+    assert batch.interrupted
+    assert [entry.name for entry in batch.entries] == ["a"]
+    assert [item.handler_name for item in batch.not_run] == ["b"]
 
 
 def workers_since(before: set[psutil.Process]) -> list[psutil.Process]:
