@@ -137,7 +137,7 @@ def model_fn(model_dir):
         environ_vars={"PYTHONPATH": variable},
     )
     assert path == [f"{model_dir}/code", model_dir, extra, variable]
-    assert python_path == variable
+    assert python_path == f"{model_dir}/code:{variable}"
     assert not has_empty
 
 

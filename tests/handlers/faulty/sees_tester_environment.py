@@ -3,7 +3,7 @@
 import os
 
 PRIVATE = (
-    "PYTHONPATH PYTHONHOME PYTHONSTARTUP LD_PRELOAD LD_LIBRARY_PATH VIRTUAL_ENV "
+    "PYTHONHOME PYTHONSTARTUP LD_PRELOAD LD_LIBRARY_PATH VIRTUAL_ENV "
     "AWS_SECRET_ACCESS_KEY HANDLERPROOF_LONG"
 )
 
@@ -11,6 +11,8 @@ PRIVATE = (
 def model_fn(model_dir):
     seen = sorted(set(PRIVATE.split()) & set(os.environ))
     assert not seen, seen
+    # The server's own, which leads to this code and to nothing of the tester's.
+    assert os.environ["PYTHONPATH"] == os.path.join(model_dir, "code"), os.environ["PYTHONPATH"]
     return 2.0
 
 
