@@ -14,14 +14,17 @@ import re
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 FIELD = "body"
-_ESCAPE = re.compile(rb"%([0-9a-fA-F]{2})")
-_BOUNDARY = re.compile(r';\s*boundary="?([^";]+)"?', re.IGNORECASE)
-_NAME = re.compile(rb'(?i)^content-disposition:[^\r\n]*;\s*name="?([^";\r\n]*)"?', re.MULTILINE)
+# Compiled when one is used: forms are rare.
+_ESCAPE = rb"%([0-9a-fA-F]{2})"
+_BOUNDARY = r';\s*boundary="?([^";]+)"?'
+_NAME = rb'(?im)^content-disposition:[^\r\n]*;\s*name="?([^";\r\n]*)"?'
 
 
 def is_form(content_type: str | None) -> bool:
     """Say whether the server takes a body apart, whatever the case and the parameters."""
-    kind = (content_type or "").partition(";")[0].strip().lower()
+    if content_type is None or "form" not in content_type.lower():
+        return False
+    kind = content_type.partition(";")[0].strip().lower()
     return kind == URLENCODED or (kind == MULTIPART and _boundary(content_type) is not None)
 
 
@@ -38,13 +41,13 @@ def body_of(data: bytes | bytearray, content_type: str | None) -> bytearray | No
 
 def _boundary(content_type: str | None) -> str | None:
     kind = (content_type or "").partition(";")[0].strip().lower()
-    match = _BOUNDARY.search(content_type or "") if kind == MULTIPART else None
+    match = re.search(_BOUNDARY, content_type or "", re.IGNORECASE) if kind == MULTIPART else None
     return match[1].strip() if match else None
 
 
 def _urlencoded(data: bytes) -> Iterator[tuple[str, bytes]]:
     for field in data.replace(b"+", b" ").split(b"&"):
-        name, _, value = (_ESCAPE.sub(_unescaped, piece) for piece in field.partition(b"="))
+        name, _, value = (re.sub(_ESCAPE, _unescaped, piece) for piece in field.partition(b"="))
         yield name.decode("utf-8", "replace"), value
 
 
@@ -57,6 +60,6 @@ def _multipart(data: bytes, boundary: str) -> Iterator[tuple[str, bytes]]:
         if part.startswith(b"--"):
             return
         head, blank, value = part.partition(b"\r\n\r\n")
-        name = _NAME.search(head)
+        name = re.search(_NAME, head)
         if blank and name:
             yield name[1].decode("utf-8", "replace"), value

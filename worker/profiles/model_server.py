@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
 import os
-import re
 
 from .. import replies
 from ..late import json
@@ -23,9 +22,9 @@ DIED = "Worker died."
 HANGS = "the request waits until the client gives up: %s"
 UNSUPPORTED = "Unsupported model output data type."
 # What Netty refuses in a phrase, in the value of a header, and in a header's name.
-_LINE_BREAK = re.compile(r"[\n\r]")
-_CONTROL = re.compile(r"[\0\n\v\f\r]")
-_NO_NAME = re.compile(r"[\0\t\n\v\f\r ,:;=]")
+_LINE_BREAK = frozenset("\n\r")
+_CONTROL = frozenset("\0\n\v\f\r")
+_NO_NAME = frozenset("\0\t\n\v\f\r ,:;=")
 # What Gson escapes beside what JSON must: it takes every text for one that may end up in HTML.
 _GSON = {ord(sign): "\\u%04x" % ord(sign) for sign in "<>&='\u2028\u2029"}
 
@@ -130,11 +129,12 @@ def _place(name: Any) -> str:
 def _content_type(headers: dict[str, str]) -> str | None:
     """Give the content type that is sent last: the server sets headers in its own order."""
     names = [name for name in headers if name.lower() == "content-type"]
+    if len(names) < 2:
+        return headers[names[0]] or None if names else None
     size = 16
     while len(headers) > size * 3 // 4:
         size *= 2
-    last = max(reversed(names), key=lambda name: _hash(name) % size, default=None)
-    return None if last is None else headers[last] or None
+    return headers[max(reversed(names), key=lambda name: _hash(name) % size)] or None
 
 
 def _hash(name: str) -> int:
@@ -155,10 +155,11 @@ def _check_frame(context: Context) -> None:
     for what, text in (("message of the exception", phrase), ("content type", content_type)):
         if text is not None and not text.isascii():
             raise Unsendable("the %s is not ASCII" % what)
-        if text is not None and _LINE_BREAK.search(text):
+        if text is not None and not _LINE_BREAK.isdisjoint(text):
             raise Unwritable("the %s has a line break: %r" % (what, text[:100]))
     for name, text in context.get_response_headers(0).items():
-        if not name.isascii() or _NO_NAME.search(name) or _CONTROL.search(text):
+        is_name = name.isascii() and _NO_NAME.isdisjoint(name)
+        if not is_name or not _CONTROL.isdisjoint(text):
             raise Unwritable("%s is no header: %r" % (_place(name), text[:100]))
 
 
