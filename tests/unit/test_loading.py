@@ -71,6 +71,28 @@ def test_a_test_of_a_handler_loads_no_batch(tmp_path: Path) -> None:
     assert not names & (BATCH | PIPELINES | LINT | OTHERS)
 
 
+@pytest.mark.parametrize("stack", ["toolkit", "pytorch"])
+def test_a_fresh_worker_does_not_load_patterns(stack: str, tmp_path: Path) -> None:
+    """To load `re`, and what it takes along, is a fifth of a fresh worker's time."""
+    file = tmp_path / "inference.py"
+    told = "str(sorted({'re', 'enum', 'functools', 'json', 'urllib.parse'} & set(sys.modules)))"
+    functions = "def input_fn(b, c):\n    return b\ndef predict_fn(d, m):\n    return d\n"
+    answer = f"def output_fn(p, a):\n    return {told}\n"
+    file.write_text(f"import sys\ndef model_fn(d):\n    return 1\n{functions}{answer}")
+    spec = harness.InferenceHandlerSpec(
+        handler_name="loads",
+        handler_path=str(file),
+        test_data_samples=[
+            {"sample_name": "row", "content_type": "text/csv", "request_body": "1"},
+        ],
+        supported_accept_types=["application/json"],
+        stack=stack,
+        start="fresh",
+    )
+    result = harness.RuntimeTester().test_inference_handler(spec)
+    assert result.end_to_end_results[0].response.body == "[]", result.errors
+
+
 def test_commands_are_the_files_of_their_names() -> None:
     """Each has its file, and no command is left out."""
     context = click.Context(main)

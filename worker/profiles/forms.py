@@ -7,17 +7,12 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterator
-
-import re
+    from typing import Iterator
 
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 FIELD = "body"
-# Compiled when one is used: forms are rare.
-_ESCAPE = rb"%([0-9a-fA-F]{2})"
-_BOUNDARY = r';\s*boundary="?([^";]+)"?'
-_NAME = rb'(?im)^content-disposition:[^\r\n]*;\s*name="?([^";\r\n]*)"?'
+_HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
 def is_form(content_type: str | None) -> bool:
@@ -40,19 +35,34 @@ def body_of(data: bytes | bytearray, content_type: str | None) -> bytearray | No
 
 
 def _boundary(content_type: str | None) -> str | None:
-    kind = (content_type or "").partition(";")[0].strip().lower()
-    match = re.search(_BOUNDARY, content_type or "", re.IGNORECASE) if kind == MULTIPART else None
-    return match[1].strip() if match else None
+    kind, _, parameters = (content_type or "").partition(";")
+    return _parameter(parameters, "boundary") if kind.strip().lower() == MULTIPART else None
+
+
+def _parameter(text: str, wanted: str) -> str | None:
+    """Give one of the parameters of a header's value; None for one that is not there or empty."""
+    for piece in text.split(";"):
+        name, _, value = piece.partition("=")
+        if name.strip().lower() == wanted:
+            return value.strip().strip('"') or None
+    return None
 
 
 def _urlencoded(data: bytes) -> Iterator[tuple[str, bytes]]:
     for field in data.replace(b"+", b" ").split(b"&"):
-        name, _, value = (re.sub(_ESCAPE, _unescaped, piece) for piece in field.partition(b"="))
-        yield name.decode("utf-8", "replace"), value
+        name, _, value = field.partition(b"=")
+        yield _unescaped(name).decode("utf-8", "replace"), _unescaped(value)
 
 
-def _unescaped(match: Any) -> bytes:
-    return bytes((int(match[1], 16),))
+def _unescaped(text: bytes) -> bytes:
+    first, *pieces = text.split(b"%")
+    whole = [first]
+    for piece in pieces:
+        if len(piece) > 1 and _HEX.issuperset(piece[:2]):
+            whole += (bytes((int(piece[:2], 16),)), piece[2:])
+        else:
+            whole += (b"%", piece)
+    return b"".join(whole)
 
 
 def _multipart(data: bytes, boundary: str) -> Iterator[tuple[str, bytes]]:
@@ -60,6 +70,14 @@ def _multipart(data: bytes, boundary: str) -> Iterator[tuple[str, bytes]]:
         if part.startswith(b"--"):
             return
         head, blank, value = part.partition(b"\r\n\r\n")
-        name = re.search(_NAME, head)
-        if blank and name:
-            yield name[1].decode("utf-8", "replace"), value
+        name = _name(head.decode("utf-8", "replace"))
+        if blank and name is not None:
+            yield name, value
+
+
+def _name(head: str) -> str | None:
+    for line in head.split("\r\n"):
+        kind, _, text = line.partition(":")
+        if kind.strip().lower() == "content-disposition":
+            return _parameter(text.partition(";")[2], "name")
+    return None
