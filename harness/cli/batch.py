@@ -21,6 +21,7 @@ from harness.batch.task import Task
 from harness.batch_results import BatchResult
 from harness.cli import ending, report_files
 from harness.cli.batch_progress import listener
+from harness.cli.handler_options import NETWORK
 from harness.configuration import COMMAND_LINE, Settings, settings_of
 from harness.errors import SpecError
 from harness.reports import github, ndjson, overview
@@ -30,7 +31,6 @@ from harness.specs import InferenceHandlerSpec, parse_memory
 NOTHING = 5
 STATE = ".handlerproof"
 WIDEST = 100_000
-NETWORK: dict[str, bool | str] = {"none": False, "loopback": "loopback", "all": True}
 FILES = ("output", "junit", "html", "markdown")
 BUDGETS = ("max_model_loading_time", "max_prediction_time", "max_memory_usage_mb")
 BATCH = ("jobs", "fail_fast", "max_failures", "retry_crashed", "runs", "state")
@@ -51,7 +51,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--memory", metavar="SIZE", help="Limit of each handler's processes, such as 1G.")
 @click.option("--isolation", type=click.Choice(["auto", "process", "bwrap", "max"]),
               help="Layers to hold the handlers in (default auto; see doctor).")  # fmt: skip
-@click.option("--network", type=click.Choice(["none", "loopback", "all"]),
+@click.option("--network", type=click.Choice(list(NETWORK)),
               help="What the handlers may reach (default none).")  # fmt: skip
 @click.option("--jobs", "-j", type=click.IntRange(1), metavar="N",
               help="Most handlers at one time (default: one a core).")  # fmt: skip

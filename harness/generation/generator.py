@@ -28,6 +28,7 @@ from harness.specs import InferenceHandlerSpec, InferenceTestSample
 from harness.summaries import FailureSummary
 
 MAX_FEATURES = 10_000
+MOST_CHARS = 300  # of why a handler is not loaded
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def _need_loaded(row: FunctionTestResult) -> None:
     """Refuse a handler that cannot be loaded, from the row of its model_fn."""
     if row.success or row.outcome is Outcome.skipped:
         return
-    why = (row.error_message or describe(row)).splitlines()[0]
+    why = " ".join((row.error_message or describe(row)).split())[:MOST_CHARS]
     if row.failure is not None:
         what = "the import of the handler" if row.phase == "import" else row.function_name
         why = f"{what} raised {why}{_place(row.failure)}"

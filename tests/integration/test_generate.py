@@ -199,6 +199,10 @@ UNLOADABLE = {
     ),
     "syntax": ("def model_fn(:\n", "the import of the handler raised SyntaxError: "),
     "hangs": ("def model_fn(model_dir):\n    while True: pass\n", "model_fn timed out after 0.5 s"),
+    "no model_fn": (
+        "def predict(data, model):\n    return data\n",
+        "model_fn raised NotImplementedError: Please provide a model_fn implementation.",
+    ),
 }
 
 
